@@ -26,8 +26,12 @@ class Config(BaseModel):
     """Base of every configuration: frozen, strict about keys, finite numbers only."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=False,
-        strict=False, use_attribute_docstrings=True,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        arbitrary_types_allowed=False,
+        strict=False,
+        use_attribute_docstrings=True,
     )
 
 
@@ -80,13 +84,17 @@ def override(value: dict[str, Any], settings: list[str], origin: str) -> dict[st
         try:
             new = YAML(typ="safe", pure=True).load(text)
         except YAMLError:
-            raise ConfigError(f'{origin}: --set "{setting}": the value is not YAML') from None
+            raise ConfigError(
+                f'{origin}: --set "{setting}": the value is not YAML'
+            ) from None
         *parents, last = path.split(".")
         node: Any = result
         for key in parents:
             node = node.setdefault(key, {}) if isinstance(node, dict) else None
             if not isinstance(node, dict):
-                raise ConfigError(f'{origin}: --set "{setting}": "{key}" is not a section')
+                raise ConfigError(
+                    f'{origin}: --set "{setting}": "{key}" is not a section'
+                )
         node[last] = new
     return result
 
@@ -122,8 +130,11 @@ def _valid_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
     for part in location:
         node = _step(node, part)
     found = [candidate for candidate in _members(node) if _is_model(candidate)]
-    return [field.alias or name for candidate in found
-            for name, field in candidate.model_fields.items()]
+    return [
+        field.alias or name
+        for candidate in found
+        for name, field in candidate.model_fields.items()
+    ]
 
 
 def _is_model(node: Any) -> bool:

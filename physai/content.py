@@ -101,13 +101,19 @@ def names(kind: str) -> dict[str, Path]:
     root = site()
     if kind == "envs":
         base = root / "envs"
-        found = {p.relative_to(base).with_suffix("").as_posix(): p
-                 for p in sorted(base.rglob("*.yaml"))}
-        return found
+        return {
+            p.relative_to(base).with_suffix("").as_posix(): p
+            for p in sorted(base.rglob("*.yaml"))
+        }
     if kind in ("robots", "policies", "hardware"):
-        marker = {"robots": "robot.yaml", "policies": "manifest.json",
-                  "hardware": "bridge.yaml"}[kind]
-        return {p.parent.name: p.parent for p in sorted((root / kind).glob(f"*/{marker}"))}
+        marker = {
+            "robots": "robot.yaml",
+            "policies": "manifest.json",
+            "hardware": "bridge.yaml",
+        }[kind]
+        return {
+            p.parent.name: p.parent for p in sorted((root / kind).glob(f"*/{marker}"))
+        }
     folder = root / "configs" / kind
     return {p.stem: p for p in sorted(folder.glob("*.yaml"))}
 
@@ -153,7 +159,9 @@ def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"{file}:{where} is not valid YAML ({error.problem})") from None
+        raise ConfigError(
+            f"{file}:{where} is not valid YAML ({error.problem})"
+        ) from None
     except YAMLError as error:
         raise ConfigError(f"{file}: is not valid YAML ({error})") from None
     if not isinstance(value, dict):
@@ -174,8 +182,13 @@ def digest_value(value: Any) -> str:
         ValueError: If it holds NaN or infinity, which JSON cannot carry.
     """
     return digest_text(
-        json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False,
-                   ensure_ascii=True)
+        json.dumps(
+            value,
+            sort_keys=True,
+            separators=(",", ":"),
+            allow_nan=False,
+            ensure_ascii=True,
+        )
     )
 
 
@@ -190,8 +203,11 @@ def digest_file(path: str | os.PathLike[str]) -> str:
 def digest_tree(folder: str | os.PathLike[str]) -> dict[str, str]:
     """Return the SHA-256 of every file below a folder, by relative path."""
     root = Path(folder)
-    return {p.relative_to(root).as_posix(): digest_file(p)
-            for p in sorted(root.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(root).as_posix(): digest_file(p)
+        for p in sorted(root.rglob("*"))
+        if p.is_file()
+    }
 
 
 def path(*parts: str) -> Path:

@@ -14,7 +14,12 @@ import numpy.typing as npt
 from physai.robot.description import Robot
 from physai.types import Array
 
-__all__ = ["Kinematics", "quaternion_from_rotation", "rotation_from_quaternion"]
+__all__ = [
+    "Kinematics",
+    "point_jacobian",
+    "quaternion_from_rotation",
+    "rotation_from_quaternion",
+]
 
 
 @numba.njit(cache=True)
@@ -121,7 +126,7 @@ def _forward(
 
 
 @numba.njit(cache=True)
-def _jacobian(
+def point_jacobian(
     link: int,
     x: float,
     y: float,
@@ -241,7 +246,7 @@ def _mass_matrix(
         if mass[i] <= 0.0:
             continue
         c = rotation[i] @ com[i]
-        _jacobian(
+        point_jacobian(
             i,
             position[i, 0] + c[0],
             position[i, 1] + c[1],
@@ -422,7 +427,7 @@ class Kinematics:
         """
         target = self._work if out is None else out
         t = self._tree
-        _jacobian(
+        point_jacobian(
             link,
             point_in_world[0],
             point_in_world[1],

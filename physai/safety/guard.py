@@ -1,0 +1,269 @@
+"""The guard: monitor, filter and stop in front of a plant.
+
+It trusts nothing: not the policy, not its solver, not the age of an input. The order
+in a step is intake, monitor, stop or filter, re-check. Any exception, missing value or
+number that is not finite ends in a stop. This is not a rated safety function.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from physai.safety.filter import Filter, Outcome, Solution
+from physai.safety.monitor import Monitor
+from physai.safety.rules import Signal
+from physai.safety.spec import CompiledSpec
+from physai.safety.stop import Latch, Release
+from physai.types import Action, Array, Command, Decision, State
+
+__all__ = ["Guard"]
+
+_CHANGED = 0.01
+"""A command counts as changed beyond this share of the joint speed limit."""
+
+
+class Guard:
+    """Certifies every command of one robot.
+
+    Args:
+        spec: The compiled specification.
+    """
+
+    def __init__(self, spec: CompiledSpec) -> None:
+        self.spec = spec
+        self._build(spec)
+
+    def _build(self, spec: CompiledSpec) -> None:
+        self.monitor = Monitor(spec, "guard")
+        self.filter = Filter(self.monitor)
+        self.latch = Latch()
+        self._n = len(spec.robot.actuator_names)
+        self._last = np.zeros(self._n)
+        self._index = {rule.rule: i for i, rule in enumerate(spec.config.rules)}
+        self._clock = -math.inf
+        self._sequence = -1
+        self._withdraw_axis: Array | None = None
+        self._withdraw_steps = 0
+
+    @property
+    def digest(self) -> str:
+        """Digest of the specification."""
+        return self.spec.digest
+
+    def reset(self) -> None:
+        """Begin a new episode or session: windows, latch and last command are gone.
+
+        Only for a plant at standstill; on a robot a person starts each session.
+        """
+        self.monitor.reset()
+        self.latch = Latch()
+        self._last = np.zeros(self._n)
+        self._clock, self._sequence = -math.inf, -1
+        self._withdraw_axis, self._withdraw_steps = None, 0
+
+    def tighten(self, *, reaction_time_s: float) -> dict[str, float]:
+        """Use a longer, measured reaction time for this session.
+
+        Args:
+            reaction_time_s: Measured p99 of sensing, link and actuation [s].
+
+        Returns:
+            What was tightened, for the record.
+
+        Raises:
+            RefusedError: If it would loosen the specification.
+        """
+        tightened = self.spec.tighten(reaction_time_s=reaction_time_s)
+        self.spec = tightened
+        self._build(tightened)
+        return dict(tightened.tightened)
+
+    def release(self, person: str) -> Release:
+        """Release a latched stop; only a person does that.
+
+        Args:
+            person: Who does it.
+
+        Raises:
+            RefusedError: If nobody is named or nothing is latched.
+        """
+        record = self.latch.release(person, self._clock)
+        self.monitor.reset()
+        self._last = np.zeros(self._n)
+        return record
+
+    def certify(self, state: State, command: Command) -> tuple[Command, Decision]:
+        """Return the command that may be sent, and why.
+
+        Args:
+            state: What sensors and trackers say.
+            command: What the policy asks for; anything, also nonsense.
+
+        Returns:
+            A command that satisfies every rule, and the decision.
+        """
+        try:
+            return self._certify(state, command)
+        except Exception as error:
+            # Whatever went wrong in here, the robot must not go on moving.
+            self.latch.engage(Action.STOP1, "exception", self._clock)
+            margins = np.full(len(self.spec.rule_names), np.nan)
+            return self._stopped(
+                command,
+                margins,
+                f"Stopped: the guard failed ({type(error).__name__}).",
+                "停止：安全監視の内部エラー。",
+            )
+
+    def _certify(self, state: State, command: Command) -> tuple[Command, Decision]:
+        margins = self.monitor.update(state).copy()
+        backwards = not state.stamp_s >= self._clock
+        self._clock = (
+            max(self._clock, state.stamp_s)
+            if math.isfinite(state.stamp_s)
+            else self._clock
+        )
+        action, rule = self._worst_active()
+        faulty = self._faulty_command(command)
+        if backwards or faulty:
+            action, rule = Action.STOP1, "input_integrity"
+            margins[self._index["input_integrity"]] = -1.0
+        self.latch.engage(action, rule, self._clock)
+        if self.latch.engaged:
+            en, ja = self._sentences(
+                self.latch.rule,
+                faulty or ("the clock ran backwards" if backwards else ""),
+            )
+            return self._stopped(command, margins, en, ja)
+        if action == Action.STOP2:
+            return self._hold(state, command, margins, rule)
+        self._withdraw_axis, self._withdraw_steps = None, 0
+        solution = self.filter.solve(state, command.actuator_velocity, self._last)
+        return self._answer(command, margins, solution)
+
+    def _worst_active(self) -> tuple[Action, str]:
+        """Return the most restrictive stop among the active rules, and its rule."""
+        active = self.monitor.active
+        if not active.any():
+            return Action.NONE, ""
+        actions = np.where(active, self.spec.action, 0)
+        index = int(actions.argmax())
+        action = Action(int(actions[index]))
+        if action < Action.STOP2:
+            return Action.NONE, ""
+        return action, self.spec.rule_names[index]
+
+    def _faulty_command(self, command: Command) -> str:
+        """Return what is wrong with a command; empty if nothing is."""
+        velocity = command.actuator_velocity
+        if velocity.shape != (self._n,):
+            return f"the command has {velocity.size} velocities for {self._n} actuators"
+        if not np.isfinite(velocity).all() or not np.isfinite(command.tool).all():
+            return "the command is not a number"
+        if not math.isfinite(command.stamp_s):
+            return "the command has no time stamp"
+        if command.sequence <= self._sequence:
+            return "the command repeats or runs backwards"
+        self._sequence = command.sequence
+        return ""
+
+    def _answer(
+        self, command: Command, margins: Array, solution: Solution
+    ) -> tuple[Command, Decision]:
+        if solution.outcome == Outcome.STANDSTILL:
+            action = Action.STOP2
+        elif solution.outcome == Outcome.UNCHANGED:
+            action = Action.NONE
+        elif solution.outcome == Outcome.SCALED:
+            action = Action.SLOW
+        else:
+            action = Action.LIMIT
+        change = np.abs(solution.velocity - command.actuator_velocity)
+        intervened = bool((change > _CHANGED * self.spec.robot.velocity_max).any())
+        en = ja = rule = ""
+        if intervened:
+            rule = self._rule_id(solution.rule)
+            en, ja = self._sentences(rule, "", solution.value)
+        self._last = solution.velocity.copy()
+        return self._command(command, solution.velocity), Decision(
+            action, rule, margins, intervened, en, ja, False
+        )
+
+    def _hold(
+        self, state: State, command: Command, margins: Array, rule: str
+    ) -> tuple[Command, Decision]:
+        """Stop category 2: standstill, or the tool's safe state while near a face."""
+        velocity = np.zeros(self._n)
+        if self.spec.robot.tool.safe_state == "withdraw":
+            velocity = self._withdraw(state)
+        self._last = velocity.copy()
+        en, ja = self._sentences(rule, "")
+        return self._command(command, velocity), Decision(
+            Action.STOP2, rule, margins, True, en, ja, False
+        )
+
+    def _withdraw(self, state: State) -> Array:
+        """Return joint velocities that take the utensil straight back from the mouth.
+
+        The direction is the mouth's axis when the withdrawal began; a face that is no
+        longer measured does not keep the utensil in the mouth.
+        """
+        gate, m = self.spec.config.gate, self.monitor
+        still = np.zeros(self._n)
+        if gate is None or m.row_count == 0:
+            return still
+        if self._withdraw_axis is None:
+            if not m.gate[2] < gate.withdraw_distance_m or not m.gate[3] < 0.10:
+                return still
+            self._withdraw_axis = m.mouth_axis(state).copy()
+        if not m.gate[2] < gate.withdraw_distance_m:
+            return still
+        jacobian = m.kinematics.tool_jacobian()
+        twist = np.concatenate(
+            [gate.withdraw_speed_m_s * self._withdraw_axis, np.zeros(3)]
+        )
+        damped = jacobian @ jacobian.T + 1e-4 * np.eye(6)
+        asked = jacobian.T @ np.linalg.solve(damped, twist)
+        return self.filter.solve(state, asked, self._last).velocity
+
+    def _stopped(
+        self, command: Command, margins: Array, en: str, ja: str
+    ) -> tuple[Command, Decision]:
+        self._last = np.zeros(self._n)
+        return self._command(command, np.zeros(self._n)), Decision(
+            self.latch.action, self.latch.rule, margins, True, en, ja, True
+        )
+
+    def _command(self, asked: Command, velocity: Array) -> Command:
+        velocity.setflags(write=False)
+        tool = asked.tool
+        if not np.isfinite(tool).all() or tool.shape != (
+            len(self.spec.robot.tool_channels),
+        ):
+            tool = np.zeros(len(self.spec.robot.tool_channels))
+        stamp = asked.stamp_s if math.isfinite(asked.stamp_s) else self._clock
+        return Command(velocity, tool, stamp, max(asked.sequence, self._sequence))
+
+    def _rule_id(self, kind: str) -> str:
+        index = self._index.get(kind)
+        return self.spec.rule_names[index] if index is not None else kind
+
+    def _sentences(
+        self, rule: str, detail: str, excess: float = 0.0
+    ) -> tuple[str, str]:
+        """Return why, in English and Japanese, with value, limit and its source."""
+        if rule not in self.spec.rule_names:
+            return f"Stopped: {rule}.", f"停止：{rule}。"
+        index = self.spec.rule_names.index(rule)
+        config = self.spec.config.rules[index]
+        value = float(self.monitor.signals[Signal(int(self.spec.signal[index]))])
+        if excess and config.limit.unit == "m/s":
+            value = config.limit.value + excess
+        words = {"value": value, "limit": config.limit.value}
+        en = config.sentence.en.format(**words)
+        ja = config.sentence.ja.format(**words)
+        if detail:
+            en = f"Stopped: {detail}."
+        return f"{en} [{config.limit.source}]", ja

@@ -1,0 +1,391 @@
+"""The arithmetic of separation in numba: permitted speeds, pair rows, measurements.
+
+One call per control step goes over all pairs of robot shape and person segment. It
+fills preallocated arrays; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from physai.body.capsules import closest_points
+from physai.robot.kinematics import point_jacobian
+from physai.types import Array
+
+__all__ = ["Parameter", "near_speed_rows", "permitted_speed", "separation_rows"]
+
+HEAD_SEGMENTS = 3
+"""Segments 0, 1, 2 are head, face and neck."""
+
+
+class Parameter(enum.IntEnum):
+    """Places in the parameter vector of the kernels (SI units)."""
+
+    REACTION_TIME = 0
+    BRAKING_TIME = 1
+    DECELERATION = 2
+    HUMAN_SPEED = 3
+    HUMAN_SPEED_NEAR = 4
+    NEAR_DISTANCE = 5
+    OFFSET = 6
+    """C + Zd + Zr [m]."""
+    FLOOR = 7
+    NEAR_SPEED = 8
+    HEAD_FLOOR = 9
+    """Permitted approach to head and neck while the gate is closed [m/s]."""
+    CARRIER_DISTANCE = 10
+    HORIZON = 11
+    """Effective distance beyond which no pair can bind [m]."""
+    COUNT = 12
+
+
+@numba.njit(cache=True)
+def permitted_speed(distance: float, human_speed: float, p: Array) -> float:
+    """Permitted speed toward a person who walks on [m/s].
+
+    Protective separation distance of ISO/TS 15066 5.5.4 and ISO 10218-2,
+    Sp = vh (Tr + Ts) + v Tr + Ss + C + Zd + Zr, solved for v. With constant
+    deceleration a, Ts = v/a and Ss = v^2 / 2a:
+
+        v = -(a Tr + vh) + sqrt((a Tr + vh)^2 + 2 a (d - Z - vh Tr))
+
+    A robot whose joints brake together needs Ts <= Tj even at low speed, so that the
+    result is also bounded by the same condition with Ts = Tj and Ss = v Tj / 2:
+
+        v = (d - Z - vh (Tr + Tj)) / (Tr + Tj / 2)
+
+    Args:
+        distance: Effective distance d of the surfaces [m].
+        human_speed: vh [m/s].
+        p: Parameter vector (:class:`Parameter`).
+
+    Returns:
+        The speed, never negative.
+    """
+    tr, tj, a = p[0], p[1], p[2]
+    free = distance - p[6] - human_speed * tr
+    if not free > 0.0:
+        return 0.0
+    b = a * tr + human_speed
+    closed = -b + np.sqrt(b * b + 2.0 * a * free)
+    together = (free - human_speed * tj) / (tr + 0.5 * tj)
+    return max(0.0, min(closed, together))
+
+
+@numba.njit(cache=True)
+def separation_rows(
+    robot_capsules: Array,
+    shape_link: npt.NDArray[np.int64],
+    utensil: npt.NDArray[np.bool_],
+    people: Array,
+    people_age: Array,
+    parent: npt.NDArray[np.int64],
+    actuator: npt.NDArray[np.int64],
+    prismatic: npt.NDArray[np.bool_],
+    link_position: Array,
+    link_axis: Array,
+    p: Array,
+    gate_utensil: float,
+    gate_carrier: float,
+    gate_exempt: bool,
+    jacobian: Array,
+    rows: Array,
+    limits: Array,
+    pair: npt.NDArray[np.int64],
+    distances: Array,
+    shape_cap: Array,
+    shape_segment: npt.NDArray[np.int64],
+) -> int:
+    """Fill one row per pair of robot shape and person segment that could bind.
+
+    A row says: approach speed a . u <= b, with a = -n^T J and n the unit vector from
+    person to robot. Head, face and neck use the gate's speeds instead of the floor.
+
+    Args:
+        robot_capsules: (R, 7) world [m].
+        shape_link: (R,) link of each shape.
+        utensil: (R,) whether the shape belongs to the utensil.
+        people: (P, S, 7) world [m].
+        people_age: (P,) [s].
+        parent: (L,) kinematic tree; with actuator, prismatic the same.
+        actuator: (L,).
+        prismatic: (L,).
+        link_position: (L, 3) world [m].
+        link_axis: (L, 3) world.
+        p: Parameter vector.
+        gate_utensil: Permitted approach of the utensil to the head [m/s].
+        gate_carrier: Permitted approach of every other shape to the head beyond the
+            carrier distance [m/s].
+        gate_exempt: The utensil is at an open mouth: its rows against the head are
+            replaced by the gate's own.
+        jacobian: (6, n) work space.
+        rows: (K, n) out.
+        limits: (K,) out [m/s].
+        pair: (K, 4) out: shape, person, segment, 0.
+        distances: (P, R, S) out, surface distance [m].
+        shape_cap: (R,) out: permitted speed of the shape in any direction [m/s].
+        shape_segment: (R,) out: person segment that gave the cap, -1 if none.
+
+    Returns:
+        Number of rows.
+    """
+    count, n = 0, rows.shape[1]
+    a_point, b_point, normal = np.empty(3), np.empty(3), np.empty(3)
+    for r in range(robot_capsules.shape[0]):
+        shape_cap[r] = np.inf
+        shape_segment[r] = -1
+    for q in range(people.shape[0]):
+        for r in range(robot_capsules.shape[0]):
+            link = shape_link[r]
+            for s in range(people.shape[1]):
+                d = closest_points(
+                    robot_capsules[r], people[q, s], a_point, b_point, normal
+                )
+                distances[q, r, s] = d
+                vh = p[4] if d - p[3] * people_age[q] < p[5] else p[3]
+                effective = d - vh * people_age[q]
+                if effective > p[11] or count >= rows.shape[0]:
+                    continue
+                head = s < 3
+                exempt = head and gate_exempt and utensil[r]
+                free = permitted_speed(effective, vh, p)
+                cap = max(free, p[8])
+                if cap < shape_cap[r]:
+                    shape_cap[r] = cap
+                    shape_segment[r] = s
+                if exempt:
+                    continue
+                if not head:
+                    allowed = max(free, p[7])
+                elif utensil[r]:
+                    allowed = max(free, gate_utensil)
+                elif d > p[10]:
+                    allowed = max(free, gate_carrier)
+                else:
+                    allowed = max(free, min(p[9], gate_carrier))
+                point_jacobian(
+                    link,
+                    a_point[0],
+                    a_point[1],
+                    a_point[2],
+                    parent,
+                    actuator,
+                    prismatic,
+                    link_position,
+                    link_axis,
+                    jacobian,
+                )
+                for j in range(n):
+                    rows[count, j] = -(
+                        normal[0] * jacobian[0, j]
+                        + normal[1] * jacobian[1, j]
+                        + normal[2] * jacobian[2, j]
+                    )
+                limits[count] = allowed
+                pair[count, 0], pair[count, 1], pair[count, 2] = r, q, s
+                count += 1
+    return count
+
+
+@numba.njit(cache=True)
+def evaluate_gate(
+    extras: Array,
+    place: npt.NDArray[np.int64],
+    tip: Array,
+    tool_x: Array,
+    g: Array,
+    tolerant: bool,
+    out: Array,
+) -> bool:
+    """Decide how fast the utensil and the other links may approach the head.
+
+    Args:
+        extras: (E,) extras of the state.
+        place: (9,) places of mouth x y z, axis x y z, opening, consent, stop signal.
+        tip: (3,) tip of the utensil in the world [m].
+        tool_x: (3,) direction in which the utensil points, world.
+        g: Gate figures: stand-off, minimum opening, lateral tolerance, cosine of the
+            axis tolerance, lip speed, maximum depth, approach speed outside the
+            stand-off, speed of carriers, speed while closed.
+        tolerant: The scorer's view: positions are exact, the gate's own approach
+            speeds apply as soon as consent holds.
+        out: (5,) approach of the utensil and of carriers [m/s], distance along the
+            axis in front of the lips [m], lateral offset [m], permitted speed along
+            the axis into the mouth [m/s].
+
+    Returns:
+        Whether the utensil is at an open mouth, so that the axis row applies instead
+        of the pair rows against head, face and neck.
+    """
+    mx, my, mz = extras[place[0]], extras[place[1]], extras[place[2]]
+    ax, ay, az = extras[place[3]], extras[place[4]], extras[place[5]]
+    norm = np.sqrt(ax * ax + ay * ay + az * az)
+    if not norm > 0.5:
+        out[0], out[1], out[2], out[3], out[4] = 0.0, 0.0, np.inf, np.inf, 0.0
+        return False
+    ax, ay, az = ax / norm, ay / norm, az / norm
+    dx, dy, dz = tip[0] - mx, tip[1] - my, tip[2] - mz
+    along = dx * ax + dy * ay + dz * az
+    lx, ly, lz = dx - along * ax, dy - along * ay, dz - along * az
+    lateral = np.sqrt(lx * lx + ly * ly + lz * lz)
+    out[2], out[3], out[4] = along, lateral, 0.0
+    if not (extras[place[7]] > 0.5 and extras[place[8]] < 0.5):
+        out[0], out[1] = g[8], g[8]
+        return False
+    facing = -(ax * tool_x[0] + ay * tool_x[1] + az * tool_x[2])
+    opened = extras[place[6]] >= g[1]
+    aligned = lateral <= g[2] and facing >= g[3]
+    out[1] = g[7]
+    if along <= g[0] and aligned and (opened or along < 0.0):
+        # Inside the lips the gate stays: a mouth that closes around the utensil
+        # stops the advance but must not turn the way out into a violation.
+        out[0] = g[4]
+        if opened or tolerant:
+            out[4] = max(0.0, min(g[4], 2.0 * (along + g[5])))
+        return True
+    out[0] = g[6] if along > g[0] or tolerant else g[8]
+    return False
+
+
+@numba.njit(cache=True)
+def shape_excess(
+    velocity: Array, cap: Array, segment: npt.NDArray[np.int64]
+) -> tuple[float, int]:
+    """Return the largest excess of a shape's speed over its cap, and the shape.
+
+    Args:
+        velocity: (R, 6) velocities of both end points [m/s]; a capsule's largest speed
+            is at one of them, since velocity is affine along its axis.
+        cap: (R,) permitted speeds [m/s]; infinite where no person is near.
+        segment: (R,) -1 where no person is near.
+    """
+    worst, index = -np.inf, -1
+    for r in range(velocity.shape[0]):
+        if segment[r] < 0:
+            continue
+        for e in range(2):
+            x, y, z = velocity[r, 3 * e], velocity[r, 3 * e + 1], velocity[r, 3 * e + 2]
+            excess = np.sqrt(x * x + y * y + z * z) - cap[r]
+            if excess > worst:
+                worst, index = excess, r
+    return worst, index
+
+
+@numba.njit(cache=True)
+def row_excess(
+    rows: Array,
+    limits: Array,
+    count: int,
+    pair: npt.NDArray[np.int64],
+    velocity: Array,
+    distances: Array,
+    contact_speed: Array,
+    out: Array,
+) -> None:
+    """Measure the approach of every pair against its permitted speed.
+
+    Args:
+        rows: (K, n) approach rows; with limits and pair from :func:`separation_rows`.
+        limits: (K,) [m/s].
+        count: Number of rows.
+        pair: (K, 4).
+        velocity: (n,) joint velocities.
+        distances: (P, R, S) [m].
+        contact_speed: (S,) power-and-force-limiting speeds [m/s].
+        out: (4,) worst excess away from the head and toward it [m/s], worst share of
+            the contact speed, and the row of the worst excess away from the head.
+    """
+    out[0], out[1], out[2], out[3] = -np.inf, -np.inf, 0.0, -1.0
+    for k in range(count):
+        speed = 0.0
+        for j in range(velocity.shape[0]):
+            speed += rows[k, j] * velocity[j]
+        excess = speed - limits[k]
+        r, q, s = pair[k, 0], pair[k, 1], pair[k, 2]
+        if s < 3:
+            if excess > out[1]:
+                out[1] = excess
+        elif excess > out[0]:
+            out[0], out[3] = excess, float(k)
+        if distances[q, r, s] < 0.05:
+            out[2] = max(out[2], speed / contact_speed[s])
+
+
+@numba.njit(cache=True)
+def count_not_finite(values: Array) -> int:
+    """Return how many numbers of a flat array are NaN or infinite."""
+    count = 0
+    for value in values.flat:
+        if not np.isfinite(value):
+            count += 1
+    return count
+
+
+@numba.njit(cache=True)
+def lowest_point(capsules: Array, first: int) -> float:
+    """Return the lowest z of the capsules from index ``first`` on [m]."""
+    lowest = np.inf
+    for r in range(first, capsules.shape[0]):
+        z = min(capsules[r, 2], capsules[r, 5]) - capsules[r, 6]
+        lowest = min(lowest, z)
+    return lowest
+
+
+@numba.njit(cache=True)
+def contact_ratio(
+    peak: Array,
+    mean: Array,
+    age: Array,
+    robot_speed: Array,
+    clamped: Array,
+    link: Array,
+    utensil: npt.NDArray[np.bool_],
+    quasistatic: Array,
+    transient: Array,
+    permitted: npt.NDArray[np.bool_],
+    frailty: float,
+    mouth_limit: float,
+    moved: float,
+    out: Array,
+) -> None:
+    """Judge the contacts of one step.
+
+    Args:
+        peak: (P, 30) transient peaks [N]; mean, age, robot_speed, clamped, link the
+            same, see :class:`physai.types.Contact`.
+        mean: (P, 30) [N].
+        age: (P, 30) [s].
+        robot_speed: (P, 30) [m/s].
+        clamped: (P, 30).
+        link: (P, 30) robot shape.
+        utensil: (R,) whether a shape is the utensil.
+        quasistatic: (30,) limits [N].
+        transient: (30,) limits [N].
+        permitted: (30,) whether the table permits contact at all.
+        frailty: Share of the limits for the people served.
+        mouth_limit: The specification's own limit of a utensil on face or skull [N].
+        moved: Speed above which the robot moved or pushed [m/s].
+        out: (2,) worst force over limit; worst own speed of the robot [m/s].
+    """
+    out[0], out[1] = 0.0, 0.0
+    for p in range(peak.shape[0]):
+        for a in range(1, peak.shape[1]):
+            if not (peak[p, a] > 0.0 or mean[p, a] > 0.0):
+                continue
+            out[1] = max(out[1], robot_speed[p, a])
+            if not robot_speed[p, a] > moved:
+                continue
+            shape = int(link[p, a])
+            if not permitted[a]:
+                soft = shape >= 0 and utensil[shape]
+                out[0] = max(out[0], peak[p, a] / (mouth_limit if soft else 1.0))
+                continue
+            held = age[p, a] >= 0.5 or clamped[p, a] > 0.5
+            if not held:
+                out[0] = max(out[0], peak[p, a] / (frailty * transient[a]))
+            else:
+                out[0] = max(out[0], mean[p, a] / (frailty * quasistatic[a]))

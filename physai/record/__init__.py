@@ -1,1 +1,1 @@
-"""TODO."""
+"""What is kept: episodes, the ledger, signatures, permits, video and datasets."""

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from physai.errors import ContractError, RecordError
+from physai.record.episode import (
+    Episode,
+    EpisodeWriter,
+    StepRecord,
+    episodes_in,
+    read_header,
+)
+
+Make = Callable[..., list[StepRecord]]
+
+
+def assert_identical(a: Any, b: Any, where: str = "") -> None:
+    """Equal to the last bit, NaN included."""
+    if dataclasses.is_dataclass(a):
+        assert type(a) is type(b), where
+        for field in dataclasses.fields(a):
+            name = field.name
+            assert_identical(getattr(a, name), getattr(b, name), f"{where}.{name}")
+    elif isinstance(a, np.ndarray):
+        assert a.shape == b.shape, where
+        assert a.astype(np.float64).tobytes() == b.astype(np.float64).tobytes(), where
+    elif isinstance(a, float):
+        assert np.float64(a).tobytes() == np.float64(b).tobytes(), where
+    else:
+        assert a == b, where
+
+
+@pytest.mark.parametrize("people", [0, 1, 3])
+@pytest.mark.parametrize("truth", [True, False])
+def test_what_is_read_is_what_was_written(
+    tmp_path: Path, make_steps: Make, people: int, truth: bool
+) -> None:
+    first, *steps = make_steps(301, people=people, truth=truth)
+    header = {"seed": 3, "group": "adult", "digests": {"guard": "00"}}
+    writer = EpisodeWriter(tmp_path / "deep" / "a.parquet", header)
+    writer.begin(first.state, first.truth)
+    for step in steps:
+        writer.append(step)
+    path = writer.close({"success": True, "peak_n": np.float64(3.5)})
+    episode = Episode.load(path)
+    assert episode.header == header
+    assert episode.outcome == {"success": True, "peak_n": 3.5}
+    assert episode.length == 300
+    assert episode.has_truth is truth
+    assert_identical(first.state, episode.initial_state(), "reset")
+    for index in (0, 7, 299, -1):
+        assert_identical(steps[index], episode.step(index), f"[{index}]")
+    people_column = episode.column("state_people")
+    assert people_column.shape == (300, people, 16, 7)
+    assert list(episode.column("success")) == [s.success for s in steps]
+    assert [p.name for p in path.parent.iterdir()] == ["a.parquet"]
+    assert read_header(path)[0] == header
+
+
+def test_arrays_may_be_reused_by_the_caller(tmp_path: Path, make_steps: Make) -> None:
+    (step,) = make_steps(1)
+    before = step.state.people.copy()
+    writer = EpisodeWriter(tmp_path / "a.parquet", {})
+    writer.append(step)
+    step.state.people[:] = 0
+    episode = Episode.load(writer.close())
+    np.testing.assert_array_equal(episode.state(0).people, before)
+    assert episode.initial_state() is None
+
+
+def test_an_interrupted_episode_is_written(tmp_path: Path, make_steps: Make) -> None:
+    path = tmp_path / "a.parquet"
+    with pytest.raises(KeyboardInterrupt), EpisodeWriter(path, {}) as writer:
+        writer.append(make_steps(1)[0])
+        raise KeyboardInterrupt
+    episode = Episode.load(path)
+    assert episode.outcome == {"interrupted": True}
+    assert episode.length == 1
+
+
+@pytest.mark.parametrize("begin", [True, False])
+def test_an_episode_without_steps(
+    tmp_path: Path, make_steps: Make, begin: bool
+) -> None:
+    (step,) = make_steps(1)
+    writer = EpisodeWriter(tmp_path / "a.parquet", {"seed": 1})
+    if begin:
+        writer.begin(step.state, step.truth)
+    episode = Episode.load(writer.close({"interrupted": True}))
+    assert episode.length == 0
+    assert (episode.initial_state() is not None) is begin
+    with pytest.raises(RecordError, match="no step 0"):
+        episode.state(0)
+
+
+def test_files_are_equal_for_equal_steps(tmp_path: Path, make_steps: Make) -> None:
+    for name in ("a", "b"):
+        with EpisodeWriter(tmp_path / f"{name}.parquet", {"seed": 1}) as writer:
+            for step in make_steps(20):
+                writer.append(step)
+    files = episodes_in(tmp_path)
+    assert [f.stem for f in files] == ["a", "b"]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_change_of_shape_is_refused(tmp_path: Path, make_steps: Make) -> None:
+    writer = EpisodeWriter(tmp_path / "a.parquet", {})
+    writer.append(make_steps(1, people=1)[0])
+    with pytest.raises(ContractError, match=r"state_people has the shape \(2, 16, 7\)"):
+        writer.append(make_steps(1, people=2)[0])
+    with pytest.raises(ContractError):
+        writer.append(make_steps(1, truth=False)[0])
+
+
+def test_bad_files_give_one_sentence(tmp_path: Path, make_steps: Make) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pytest.raises(RecordError, match="no such episode"):
+        Episode.load(tmp_path / "none.parquet")
+    with pytest.raises(RecordError, match="no such folder"):
+        episodes_in(tmp_path / "none")
+    text = tmp_path / "text.parquet"
+    text.write_text("hello")
+    with pytest.raises(RecordError, match="not an episode"):
+        Episode.load(text)
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"a": [1]}), other)
+    with pytest.raises(RecordError, match="not an episode of physai"):
+        Episode.load(other)
+    meta = {b"physai": b'{"schema": "physai/episode/9"}'}
+    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata(meta), other)
+    with pytest.raises(RecordError, match=r"physai/episode/9.*reads"):
+        Episode.load(other)
+    whole = tmp_path / "whole.parquet"
+    with EpisodeWriter(whole, {}) as writer:
+        writer.append(make_steps(1)[0])
+    for length in (0, 10, len(whole.read_bytes()) - 1):
+        text.write_bytes(whole.read_bytes()[:length])
+        with pytest.raises(RecordError, match="truncated"):
+            Episode.load(text)
+    with pytest.raises(RecordError, match="did you mean"):
+        Episode.load(whole).column("state_peple")
+
+
+def test_an_unwritable_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecordError, match="cannot be made"):
+        EpisodeWriter(tmp_path / "file" / "a.parquet", {})
+
+
+def test_a_header_is_json(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="cannot hold a set"):
+        EpisodeWriter(tmp_path / "a.parquet", {"group": {1}})
+    writer = EpisodeWriter(tmp_path / "a.parquet", {"scenario": {"x": float("nan")}})
+    assert Episode.load(writer.close()).header == {"scenario": {"x": None}}

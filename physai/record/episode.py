@@ -11,23 +11,19 @@ Camera images are never part of an episode (see :mod:`physai.record.privacy`).
 
 from __future__ import annotations
 
-import contextlib
-import enum
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from physai.errors import ContractError, RecordError
-from physai.record import layout
-from physai.types import Action, Array, Command, Decision, State, Truth
+from physai.errors import RecordError, suggest
+from physai.record.layout import StepRecord, read_contact, read_state
+from physai.record.writer import METADATA_KEY, SCHEMA, TEXT_COLUMNS, EpisodeWriter
+from physai.types import Action, Command, Decision, State, Truth
 
 __all__ = [
     "SCHEMA",
@@ -37,242 +33,6 @@ __all__ = [
     "episodes_in",
     "read_header",
 ]
-
-SCHEMA = "physai/episode/1"
-_KEY = b"physai"
-_FIRST_ROWS = 256
-_TEXTS = ("decision_rule", "decision_sentence", "decision_sentence_ja")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StepRecord:
-    """Everything about one control step.
-
-    Attributes:
-        state: What sensors and trackers said after the step.
-        truth: What really was after the step; None where the plant has none.
-        action: (a,) the policy's action, in [-1, 1] unless it misbehaved.
-        command_asked: What the task made of the action.
-        command_sent: What the plant really sent.
-        decision: The guard's answer; its margins are the guard's view.
-        truth_margins: (r,) margins evaluated from the truth, or None.
-        reward: The task's reward for the step.
-        cost: The specification's cost for the step, >= 0.
-        time_s: Time since reset on the plant's clock [s].
-        terminated: Whether the task ended with this step.
-        truncated: Whether the time limit or an interruption ended it.
-        success: Whether the task counts as done.
-        observation: (o,) what the policy saw before it acted, or None.
-        values: Further numbers by name (such as ``guard_us``), the same names in
-            every step of an episode.
-    """
-
-    state: State
-    truth: Truth | None
-    action: npt.NDArray[Any]
-    command_asked: Command
-    command_sent: Command
-    decision: Decision
-    truth_margins: Array | None
-    reward: float
-    cost: float
-    time_s: float
-    terminated: bool = False
-    truncated: bool = False
-    success: bool = False
-    observation: npt.NDArray[Any] | None = None
-    values: Mapping[str, float] = field(default_factory=dict)
-
-
-class EpisodeWriter:
-    """Collects steps in memory and writes the file when closed.
-
-    An append copies the numbers into one row of a growing table; the file appears
-    whole or not at all, by renaming a temporary file. As a context manager, an
-    exception closes it with the outcome ``{"interrupted": true}``.
-
-    Args:
-        path: The file to write; its folder is made.
-        header: What the episode is: scenario, seed, group, case, guard mode,
-            digests, versions, git revision. JSON values; a number that is not
-            finite becomes null.
-
-    Raises:
-        RecordError: If the folder cannot be made or written, or the header cannot
-            be stored.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], header: Mapping[str, Any]) -> None:
-        self.path = Path(path)
-        self._header = _storable(dict(header), "the header")
-        self._texts: tuple[list[str], list[str], list[str]] = ([], [], [])
-        self._columns: list[layout.Column] = []
-        self._shapes: list[tuple[int, ...]] = []
-        self._names: tuple[str, ...] = ()
-        self._rows = np.empty((0, 0))
-        self._reset: Array | None = None
-        self._reset_columns: list[layout.Column] = []
-        self._count = 0
-        self._closed = False
-        _make_folder(self.path.parent)
-
-    @property
-    def length(self) -> int:
-        """Number of steps appended so far."""
-        return self._count
-
-    def begin(self, state: State, truth: Truth | None) -> None:
-        """Keep the state and truth at reset, which step 0 starts from.
-
-        Raises:
-            RecordError: If steps were appended before.
-        """
-        if self._count:
-            raise RecordError(f"{self.path}: the reset must be recorded before a step")
-        values = layout.state_values(state)
-        if truth is not None:
-            values += layout.truth_values(truth)
-        self._reset_columns = layout.describe(
-            values,
-            truth=truth is not None,
-            truth_margins=False,
-            observation=False,
-            extra=(),
-        )
-        self._reset = np.concatenate(values, axis=None, dtype=np.float64)
-
-    def append(self, step: StepRecord) -> None:
-        """Add one step; its arrays are copied and may be reused by the caller.
-
-        Raises:
-            ContractError: If an array's shape differs from the first step's.
-            RecordError: If the episode is closed.
-        """
-        if self._closed:
-            raise RecordError(f"{self.path}: the episode is closed")
-        values = _flatten(step)
-        if not self._count:
-            self._start(step, values)
-        elif self._count == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-        if [np.shape(value) for value in values] != self._shapes:
-            raise ContractError(self._difference(values))
-        np.concatenate(values, axis=None, out=self._rows[self._count], casting="unsafe")
-        rule, sentence, sentence_ja = self._texts
-        rule.append(step.decision.rule)
-        sentence.append(step.decision.sentence)
-        sentence_ja.append(step.decision.sentence_ja)
-        self._count += 1
-
-    def close(self, outcome: Mapping[str, Any] | None = None) -> Path:
-        """Write the file and return its path; a second call does nothing.
-
-        Args:
-            outcome: How the episode ended: success, cause, totals, interrupted.
-
-        Raises:
-            RecordError: If the file cannot be written.
-        """
-        if self._closed:
-            return self.path
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        facts = {
-            "schema": SCHEMA,
-            "header": self._header,
-            "outcome": _storable(dict(outcome or {}), "the outcome"),
-            "columns": {c.name: [c.kind, list(c.shape)] for c in self._all_columns()},
-            "reset": self._reset is not None,
-            "steps": self._count,
-        }
-        text = json.dumps(facts, sort_keys=True, allow_nan=False)
-        table = pa.table(self._arrays()).replace_schema_metadata({_KEY: text.encode()})
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                pq.write_table(
-                    table,
-                    file,
-                    compression="zstd",
-                    use_dictionary=list(_TEXTS),
-                    write_statistics=False,
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self.path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise RecordError(
-                f"{self.path}: the episode cannot be written ({error.strerror})"
-            ) from None
-        self._closed = True
-        return self.path
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close({"interrupted": True} if kind is not None else None)
-
-    def _start(self, step: StepRecord, values: list[Any]) -> None:
-        self._names = tuple(step.values)
-        self._columns = layout.describe(
-            values,
-            truth=step.truth is not None,
-            truth_margins=step.truth_margins is not None,
-            observation=step.observation is not None,
-            extra=self._names,
-        )
-        self._shapes = [column.shape for column in self._columns]
-        head = self._columns[: len(self._reset_columns)]
-        if self._reset is not None and head != self._reset_columns:
-            raise ContractError(
-                f"{self.path.name}: the first step's state or truth differs in shape "
-                "from the one at reset"
-            )
-        self._rows = np.empty((_FIRST_ROWS, self._columns[-1].stop))
-
-    def _difference(self, values: list[Any]) -> str:
-        for column, value in zip(self._columns, values, strict=False):
-            if np.shape(value) != column.shape:
-                return (
-                    f"step {self._count}: {column.name} has the shape "
-                    f"{np.shape(value)}, the first step's had {column.shape}"
-                )
-        return f"step {self._count}: other values are present than in the first step"
-
-    def _all_columns(self) -> list[layout.Column]:
-        return self._columns or self._reset_columns
-
-    def _arrays(self) -> dict[str, Any]:
-        import pyarrow as pa
-
-        offset = int(self._reset is not None)
-        total = self._count + offset
-        columns = self._all_columns()
-        rows = np.full((total, columns[-1].stop if columns else 0), np.nan)
-        if self._reset is not None:
-            rows[0, : len(self._reset)] = self._reset
-        if self._count:
-            rows[offset:] = self._rows[: self._count]
-        arrays: dict[str, Any] = {
-            "step": pa.array(np.arange(-offset, self._count, dtype=np.int64))
-        }
-        for column in columns:
-            if column.stop > column.start:
-                arrays[column.name] = _arrow(
-                    rows[:, column.start : column.stop], column
-                )
-        for name, texts in zip(_TEXTS, self._texts, strict=True):
-            arrays[name] = pa.array([""] * offset + texts, pa.string())
-        return arrays
 
 
 class Episode:
@@ -321,7 +81,7 @@ class Episode:
     @property
     def column_names(self) -> tuple[str, ...]:
         """Names that :meth:`column` knows."""
-        return (*self._shapes, *_TEXTS)
+        return (*self._shapes, *TEXT_COLUMNS)
 
     @property
     def has_truth(self) -> bool:
@@ -345,7 +105,7 @@ class Episode:
 
     def state(self, index: int) -> State:
         """Rebuild the state after step ``index`` (negative counts from the end)."""
-        return layout.read_state(self._column, "state_", self._row(index))
+        return read_state(self._column, "state_", self._row(index))
 
     def truth(self, index: int) -> Truth | None:
         """Rebuild the truth after step ``index``; None if the plant gave none."""
@@ -355,7 +115,7 @@ class Episode:
         """Return the state at reset; None if it was not recorded."""
         if not self._offset:
             return None
-        return layout.read_state(self._column, "state_", 0)
+        return read_state(self._column, "state_", 0)
 
     def initial_truth(self) -> Truth | None:
         """Return the truth at reset; None if it was not recorded."""
@@ -364,7 +124,7 @@ class Episode:
     def decision(self, index: int) -> Decision:
         """Rebuild the guard's decision of step ``index``."""
         row = self._row(index)
-        rule, sentence, sentence_ja = (str(self._column(n)[row]) for n in _TEXTS)
+        rule, sentence, sentence_ja = (str(self._column(n)[row]) for n in TEXT_COLUMNS)
         return Decision(
             action=Action(int(self._column("decision_action")[row])),
             rule=rule,
@@ -420,8 +180,8 @@ class Episode:
         if not self.has_truth:
             return None
         return Truth(
-            state=layout.read_state(self._column, "truth_state_", row),
-            contact=layout.read_contact(self._column, row),
+            state=read_state(self._column, "truth_state_", row),
+            contact=read_contact(self._column, row),
             extras=self._column("truth_extras")[row],
         )
 
@@ -440,11 +200,9 @@ class Episode:
         return found
 
     def _read(self, name: str) -> npt.NDArray[Any]:
-        if name in _TEXTS:
+        if name in TEXT_COLUMNS:
             return np.array(self._table.column(name).to_pylist(), dtype=np.str_)
         if name not in self._shapes:
-            from physai.errors import suggest
-
             hint = suggest(name, self.column_names)
             raise RecordError(f'{self.path}: no column "{name}"; {hint}')
         shape = self._shapes[name][1]
@@ -485,52 +243,6 @@ def episodes_in(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(p for p in root.glob("*.parquet") if not p.name.startswith("."))
 
 
-def _flatten(step: StepRecord) -> list[Any]:
-    values = layout.state_values(step.state)
-    if step.truth is not None:
-        values += layout.truth_values(step.truth)
-    asked, sent, decision = step.command_asked, step.command_sent, step.decision
-    values += [
-        step.action,
-        asked.actuator_velocity,
-        asked.tool,
-        asked.stamp_s,
-        asked.sequence,
-        sent.actuator_velocity,
-        sent.tool,
-        sent.stamp_s,
-        sent.sequence,
-        decision.margins,
-        decision.action,
-        decision.intervened,
-        decision.latched,
-        step.reward,
-        step.cost,
-        step.time_s,
-        step.terminated,
-        step.truncated,
-        step.success,
-    ]
-    if step.truth_margins is not None:
-        values.append(step.truth_margins)
-    if step.observation is not None:
-        values.append(step.observation)
-    values += step.values.values()
-    return values
-
-
-def _arrow(rows: Array, column: layout.Column) -> Any:
-    import pyarrow as pa
-
-    if column.kind != "float":
-        numbers = np.nan_to_num(rows[:, 0], nan=0.0)
-        return pa.array(numbers.astype(np.int64 if column.kind == "int" else np.bool_))
-    flat = pa.array(np.ascontiguousarray(rows).ravel())
-    if not column.shape:
-        return flat
-    return pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
-
-
 def _facts(path: Path) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -539,7 +251,7 @@ def _facts(path: Path) -> dict[str, Any]:
         raise RecordError(f"{path}: there is no such episode")
     try:
         metadata = pq.read_schema(path).metadata or {}
-        text = metadata[_KEY]
+        text = metadata[METADATA_KEY]
     except (OSError, pa.ArrowException):
         raise RecordError(
             f"{path}: is truncated or not an episode (Parquet expected)"
@@ -558,31 +270,3 @@ def _facts(path: Path) -> dict[str, Any]:
             f'{path}: has the schema "{schema}", this version reads "{SCHEMA}"'
         )
     return facts
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(f"{folder}: cannot be made ({error.strerror})") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise RecordError(f"{folder}: the folder is not writable")
-
-
-def _storable(value: Any, origin: str) -> Any:
-    """Return a value as plain JSON; a number that is not finite becomes null."""
-    if isinstance(value, enum.Enum):
-        return _storable(value.value, origin)
-    if isinstance(value, np.generic | np.ndarray):
-        return _storable(value.tolist(), origin)
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _storable(item, origin) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_storable(item, origin) for item in value]
-    if isinstance(value, Path):
-        return value.as_posix()
-    raise RecordError(f"{origin} of an episode cannot hold a {type(value).__name__}")

@@ -1,34 +1,32 @@
-"""How one control step lies in a row of numbers.
+"""How one control step lies in the columns of an episode.
 
-The columns of an episode are the fields of ``State``, ``Truth`` and ``Command`` by
-name, so that a file can be read with any Parquet reader and no physai. A row holds
-first what was observed after the step (state, truth), then what was done in it.
+Columns are the fields of ``State``, ``Truth``, ``Command`` and ``Decision`` by name,
+so that a file can be read with any Parquet reader and without physai. Single numbers
+and arrays are kept apart while recording, because that is several times faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
-from physai.errors import ContractError
-from physai.types import Contact, State, Truth
+from physai.types import Array, Command, Contact, Decision, State, Truth
 
 __all__ = [
-    "CONTACT_FIELDS",
-    "STATE_ARRAYS",
-    "STATE_SCALARS",
     "Column",
-    "describe",
+    "Layout",
+    "Reset",
+    "StepRecord",
+    "layout_of_reset",
+    "layout_of_step",
     "read_contact",
     "read_state",
-    "state_values",
-    "truth_values",
 ]
 
-STATE_SCALARS = (
+STATE_NUMBERS = (
     "stamp_s",
     "sequence",
     "actuator_age_s",
@@ -53,7 +51,7 @@ STATE_ARRAYS = (
     "extras",
     "extras_age_s",
 )
-CONTACT_FIELDS = (
+CONTACT_ARRAYS = (
     "force_peak_n",
     "force_mean_n",
     "pressure_n_per_cm2",
@@ -63,138 +61,168 @@ CONTACT_FIELDS = (
     "clamped",
     "link",
 )
-_INTEGERS = ("sequence",)
+_DECISION_NUMBERS = (
+    ("decision_action", "decision.action", "int"),
+    ("decision_intervened", "decision.intervened", "bool"),
+    ("decision_latched", "decision.latched", "bool"),
+)
+_STEP_NUMBERS = (
+    ("reward", "reward", "float"),
+    ("cost", "cost", "float"),
+    ("time_s", "time_s", "float"),
+    ("terminated", "terminated", "bool"),
+    ("truncated", "truncated", "bool"),
+    ("success", "success", "bool"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepRecord:
+    """Everything about one control step.
+
+    Attributes:
+        state: What sensors and trackers said after the step.
+        truth: What really was after the step; None where the plant has none.
+        action: (a,) the policy's action, in [-1, 1] unless it misbehaved.
+        command_asked: What the task made of the action.
+        command_sent: What the plant really sent.
+        decision: The guard's answer; its margins are the guard's view.
+        truth_margins: (r,) margins evaluated from the truth, or None.
+        reward: The task's reward for the step.
+        cost: The specification's cost for the step, >= 0.
+        time_s: Time since reset on the plant's clock [s].
+        terminated: Whether the task ended with this step.
+        truncated: Whether the time limit or an interruption ended it.
+        success: Whether the task counts as done.
+        observation: (o,) what the policy saw before it acted, or None.
+        values: Further numbers by name (such as ``guard_us``), the same names in
+            every step of an episode.
+    """
+
+    state: State
+    truth: Truth | None
+    action: npt.NDArray[Any]
+    command_asked: Command
+    command_sent: Command
+    decision: Decision
+    truth_margins: Array | None
+    reward: float
+    cost: float
+    time_s: float
+    terminated: bool = False
+    truncated: bool = False
+    success: bool = False
+    observation: npt.NDArray[Any] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reset:
+    """State and truth at reset, before the first step."""
+
+    state: State
+    truth: Truth | None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, the shape of one row's value, and how it is stored.
+    """One column of an episode.
 
     Attributes:
-        name: Column name in the file.
-        shape: Shape of one value; ``()`` for a number.
+        name: Its name in the file.
+        path: The attribute of a step that it is read from.
         kind: ``float``, ``int`` or ``bool``.
-        start: First place in the row of numbers.
-        stop: One past the last place.
     """
 
     name: str
-    shape: tuple[int, ...]
-    kind: str
-    start: int
-    stop: int
+    path: str
+    kind: str = "float"
 
 
-def state_values(state: State) -> list[Any]:
-    """Return a state's numbers and arrays in the order of the columns."""
-    return [
-        state.stamp_s,
-        state.sequence,
-        state.actuator_age_s,
-        state.tool_force_age_s,
-        state.people_frame_age_s,
-        state.lidar_age_s,
-        state.actuator_position,
-        state.actuator_velocity,
-        state.actuator_effort,
-        state.base_pose_in_world,
-        state.base_twist_in_world,
-        state.tool_pose_in_world,
-        state.tool_force_in_world_n,
-        state.people,
-        state.people_velocity,
-        state.people_age_s,
-        state.objects_pose_in_world,
-        state.objects_age_s,
-        state.lidar_range_m,
-        state.extras,
-        state.extras_age_s,
-    ]
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of one episode.
 
-
-def truth_values(truth: Truth) -> list[Any]:
-    """Return a truth's numbers and arrays in the order of the columns."""
-    contact = truth.contact
-    values = state_values(truth.state)
-    values += [getattr(contact, name) for name in CONTACT_FIELDS]
-    values.append(truth.extras)
-    return values
-
-
-def _state_names(prefix: str) -> list[tuple[str, str]]:
-    names = [
-        (prefix + name, "int" if name in _INTEGERS else "float")
-        for name in STATE_SCALARS
-    ]
-    return names + [(prefix + name, "float") for name in STATE_ARRAYS]
-
-
-def _command_names(prefix: str) -> list[tuple[str, str]]:
-    return [
-        (prefix + "actuator_velocity", "float"),
-        (prefix + "tool", "float"),
-        (prefix + "stamp_s", "float"),
-        (prefix + "sequence", "int"),
-    ]
-
-
-def _names(
-    truth: bool, truth_margins: bool, observation: bool, extra: Sequence[str]
-) -> list[tuple[str, str]]:
-    names = _state_names("state_")
-    if truth:
-        names += _state_names("truth_state_")
-        names += [("truth_contact_" + name, "float") for name in CONTACT_FIELDS]
-        names.append(("truth_extras", "float"))
-    names.append(("action", "float"))
-    names += _command_names("command_asked_") + _command_names("command_sent_")
-    names += [
-        ("margins", "float"),
-        ("decision_action", "int"),
-        ("decision_intervened", "bool"),
-        ("decision_latched", "bool"),
-        ("reward", "float"),
-        ("cost", "float"),
-        ("time_s", "float"),
-        ("terminated", "bool"),
-        ("truncated", "bool"),
-        ("success", "bool"),
-    ]
-    if truth_margins:
-        names.append(("truth_margins", "float"))
-    if observation:
-        names.append(("observation", "float"))
-    return names + [("value_" + name, "float") for name in extra]
-
-
-def describe(
-    values: Sequence[Any],
-    *,
-    truth: bool,
-    truth_margins: bool,
-    observation: bool,
-    extra: Sequence[str],
-) -> list[Column]:
-    """Return the columns for a row of values, with each value's shape and place.
-
-    Args:
-        values: Numbers and arrays of one step in row order; a reset row alone may
-            be shorter, the columns then end with it.
-        truth: Whether the row holds the truth.
-        truth_margins: Whether it holds margins evaluated from the truth.
-        observation: Whether it holds the policy's observation.
-        extra: Names of the further numbers at the end.
+    Attributes:
+        numbers: Columns of single numbers.
+        arrays: Columns of arrays.
+        truth: Whether the steps hold the truth.
+        truth_margins: Whether they hold margins from the truth.
+        observation: Whether they hold the policy's observation.
+        extra: Names of the further numbers, stored as ``value_<name>``.
     """
-    names = _names(truth, truth_margins, observation, extra)
-    if len(values) > len(names):
-        raise ContractError("a step holds more values than its layout has columns")
-    columns, place = [], 0
-    for (name, kind), value in zip(names, values, strict=False):
-        shape = np.shape(value)
-        size = int(np.prod(shape))
-        columns.append(Column(name, shape, kind, place, place + size))
-        place += size
-    return columns
+
+    numbers: tuple[Column, ...]
+    arrays: tuple[Column, ...]
+    truth: bool
+    truth_margins: bool = False
+    observation: bool = False
+    extra: tuple[str, ...] = ()
+
+    def fits(self, step: StepRecord) -> bool:
+        """Whether a step holds exactly what this layout has columns for."""
+        return (
+            (step.truth is not None) == self.truth
+            and (step.truth_margins is not None) == self.truth_margins
+            and (step.observation is not None) == self.observation
+            and tuple(step.values) == self.extra
+        )
+
+
+def _observed(truth: bool) -> tuple[list[Column], list[Column]]:
+    places = [("state_", "state.")]
+    if truth:
+        places.append(("truth_state_", "truth.state."))
+    numbers = [
+        Column(prefix + n, path + n, "int" if n == "sequence" else "float")
+        for prefix, path in places
+        for n in STATE_NUMBERS
+    ]
+    arrays = [
+        Column(prefix + name, path + name)
+        for prefix, path in places
+        for name in STATE_ARRAYS
+    ]
+    if truth:
+        arrays += [
+            Column("truth_contact_" + name, "truth.contact." + name)
+            for name in CONTACT_ARRAYS
+        ]
+        arrays.append(Column("truth_extras", "truth.extras"))
+    return numbers, arrays
+
+
+def layout_of_reset(reset: Reset) -> Layout:
+    """Return the columns that the state and truth at reset fill."""
+    numbers, arrays = _observed(reset.truth is not None)
+    return Layout(tuple(numbers), tuple(arrays), reset.truth is not None)
+
+
+def layout_of_step(step: StepRecord) -> Layout:
+    """Return the columns of the episode that a step belongs to."""
+    numbers, arrays = _observed(step.truth is not None)
+    arrays.append(Column("action", "action"))
+    for which in ("command_asked", "command_sent"):
+        arrays += [
+            Column(f"{which}_{name}", f"{which}.{name}")
+            for name in ("actuator_velocity", "tool")
+        ]
+        numbers.append(Column(f"{which}_stamp_s", f"{which}.stamp_s"))
+        numbers.append(Column(f"{which}_sequence", f"{which}.sequence", "int"))
+    arrays.append(Column("margins", "decision.margins"))
+    if step.truth_margins is not None:
+        arrays.append(Column("truth_margins", "truth_margins"))
+    if step.observation is not None:
+        arrays.append(Column("observation", "observation"))
+    numbers += [Column(*each) for each in (*_DECISION_NUMBERS, *_STEP_NUMBERS)]
+    return Layout(
+        tuple(numbers),
+        tuple(arrays),
+        truth=step.truth is not None,
+        truth_margins=step.truth_margins is not None,
+        observation=step.observation is not None,
+        extra=tuple(step.values),
+    )
 
 
 def read_state(column: Callable[[str], Any], prefix: str, row: int) -> State:
@@ -206,7 +234,7 @@ def read_state(column: Callable[[str], Any], prefix: str, row: int) -> State:
         row: Row in the file.
     """
     values: dict[str, Any] = {
-        name: float(column(prefix + name)[row]) for name in STATE_SCALARS
+        name: float(column(prefix + name)[row]) for name in STATE_NUMBERS
     }
     values["sequence"] = int(column(prefix + "sequence")[row])
     for name in STATE_ARRAYS:
@@ -216,7 +244,6 @@ def read_state(column: Callable[[str], Any], prefix: str, row: int) -> State:
 
 def read_contact(column: Callable[[str], Any], row: int) -> Contact:
     """Rebuild the contact table of one row."""
-    values: Mapping[str, Any] = {
-        name: column("truth_contact_" + name)[row] for name in CONTACT_FIELDS
-    }
-    return Contact(**values)
+    return Contact(
+        **{name: column("truth_contact_" + name)[row] for name in CONTACT_ARRAYS}
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from physai.record.episode import StepRecord
-from physai.record.layout import CONTACT_FIELDS
+from physai.record.layout import CONTACT_ARRAYS
 from physai.types import Action, Command, Contact, Decision, State, Truth
 
 
@@ -42,7 +42,7 @@ def random_step(
     rng: np.random.Generator, people: int, index: int, truth: bool = True
 ) -> StepRecord:
     state = random_state(rng, people, index)
-    contact = Contact(**{n: rng.normal(size=(people, 30)) for n in CONTACT_FIELDS})
+    contact = Contact(**{n: rng.normal(size=(people, 30)) for n in CONTACT_ARRAYS})
     true = Truth(random_state(rng, people, index), contact, rng.normal(size=5))
     command = Command(rng.normal(size=7), rng.normal(size=0), index / 20, index)
     margins = rng.normal(size=12)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import json
 import math
 import os
@@ -24,6 +23,7 @@ from physai.record.layout import (
     layout_of_reset,
     layout_of_step,
 )
+from physai.record.plain import plain
 from physai.types import State, Truth
 
 __all__ = ["METADATA_KEY", "SCHEMA", "TEXT_COLUMNS", "EpisodeWriter"]
@@ -56,7 +56,7 @@ class EpisodeWriter:
 
     def __init__(self, path: str | os.PathLike[str], header: Mapping[str, Any]) -> None:
         self.path = Path(path)
-        self._header = _storable(dict(header), "the header")
+        self._header = plain(dict(header), "the header of an episode")
         self._layout: Layout | None = None
         self._shapes: list[tuple[int, ...]] = []
         self._rows = np.empty((0, 0))
@@ -124,7 +124,7 @@ class EpisodeWriter:
         facts = {
             "schema": SCHEMA,
             "header": self._header,
-            "outcome": _storable(dict(outcome or {}), "the outcome"),
+            "outcome": plain(dict(outcome or {}), "the outcome of an episode"),
             "columns": columns,
             "reset": self._reset is not None,
             "steps": self.length,
@@ -270,22 +270,3 @@ def _make_folder(folder: Path) -> None:
         raise RecordError(f"{folder}: cannot be made ({error.strerror})") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise RecordError(f"{folder}: the folder is not writable")
-
-
-def _storable(value: Any, origin: str) -> Any:
-    """Return a value as plain JSON; a number that is not finite becomes null."""
-    if isinstance(value, enum.Enum):
-        return _storable(value.value, origin)
-    if isinstance(value, np.generic | np.ndarray):
-        return _storable(value.tolist(), origin)
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _storable(item, origin) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_storable(item, origin) for item in value]
-    if isinstance(value, Path):
-        return value.as_posix()
-    raise RecordError(f"{origin} of an episode cannot hold a {type(value).__name__}")

@@ -1,0 +1,421 @@
+"""A seated person as 16 capsules, sized by stature, moved by behaviours.
+
+Sizes: segment lengths as shares of stature (Drillis and Contini 1966 as tabulated by
+Winter; recalled, confidence low, project figures where none is named), sitting height
+0.539 (men) and 0.541 (women) of stature (school health survey ratio, recalled, low).
+Statures and masses of the groups: Japan National Health and Nutrition Survey 2018-19
+(75+) and ANSUR II (adults), see :data:`GROUPS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
+
+import numba
+import numpy as np
+from pydantic import Field
+
+from physai.body.behaviour import (
+    BEHAVIOURS,
+    BehaviourConfig,
+    Motion,
+    PersonView,
+    Posture,
+)
+from physai.config import Config
+from physai.errors import ConfigError, suggest
+from physai.types import Array
+
+__all__ = [
+    "GROUPS",
+    "SEGMENTS",
+    "SEGMENT_COUNT",
+    "Mouth",
+    "Person",
+    "PersonConfig",
+    "SeatConfig",
+    "sample_person",
+]
+
+SEGMENTS = (
+    "head",
+    "face",
+    "neck",
+    "chest",
+    "abdomen",
+    "pelvis",
+    "upper_arm_left",
+    "upper_arm_right",
+    "forearm_left",
+    "forearm_right",
+    "hand_left",
+    "hand_right",
+    "thigh_left",
+    "thigh_right",
+    "shank_left",
+    "shank_right",
+)
+SEGMENT_COUNT = len(SEGMENTS)
+
+MOUTH_HALF_WIDTH_M = 0.025
+"""Half of the width of an open mouth (project figure)."""
+
+
+class Group(NamedTuple):
+    """Stature and mass of a group of people: 5th, 50th, 95th percentile."""
+
+    sex: Literal["female", "male"]
+    stature_m: tuple[float, float, float]
+    mass_kg: tuple[float, float, float]
+    source: str
+
+
+_JAPAN = "Japan NHNS 2018+2019, 75+ (P50 measured, P5 and P95 derived; people.csv)"
+_ANSUR = "ANSUR II, adults (computed from the public individual data; people.csv)"
+GROUPS: dict[str, Group] = {
+    "elderly_woman": Group("female", (1.381, 1.483, 1.585), (37.5, 49.3, 64.9), _JAPAN),
+    "elderly_man": Group("male", (1.518, 1.620, 1.722), (47.4, 61.0, 78.4), _JAPAN),
+    "adult_woman": Group("female", (1.525, 1.626, 1.740), (50.1, 66.4, 88.4), _ANSUR),
+    "adult_man": Group("male", (1.648, 1.755, 1.870), (64.0, 84.1, 111.3), _ANSUR),
+}
+"""Named groups, for sampling and for reports by group."""
+
+
+class PersonConfig(Config):
+    """One person."""
+
+    group: str
+    sex: Literal["female", "male"]
+    stature_m: Annotated[float, Field(gt=1.0, lt=2.2)]
+    mass_kg: Annotated[float, Field(gt=20.0, lt=200.0)]
+
+
+class SeatConfig(Config):
+    """Where the person sits: middle of the seat's surface and facing direction."""
+
+    position_m: tuple[float, float, float]
+    yaw_rad: float
+
+
+def sample_person(group: str, rng: np.random.Generator) -> PersonConfig:
+    """Draw a person of a group, between its 5th and 95th percentile.
+
+    Raises:
+        ConfigError: If there is no such group.
+    """
+    if group not in GROUPS:
+        raise ConfigError(f'no group of people "{group}"; {suggest(group, GROUPS)}')
+    data = GROUPS[group]
+    share = float(rng.uniform(0.05, 0.95))
+    marks = (0.05, 0.5, 0.95)
+    mixed = float(np.clip(share + rng.normal(0.0, 0.15), 0.05, 0.95))
+    return PersonConfig(
+        group=group,
+        sex=data.sex,
+        stature_m=round(float(np.interp(share, marks, data.stature_m)), 4),
+        mass_kg=round(float(np.interp(mixed, marks, data.mass_kg)), 2),
+    )
+
+
+class Mouth(NamedTuple):
+    """The mouth in the world.
+
+    Attributes:
+        position: (3,) middle of the lips [m].
+        axis: (3,) unit outward normal.
+        up: (3,) unit, toward the nose.
+        opening_m: Height of the opening.
+        half_width_m: Half of its width.
+    """
+
+    position: Array
+    axis: Array
+    up: Array
+    opening_m: float
+    half_width_m: float
+
+
+@numba.njit(cache=True)
+def _set(row: Array, a: Array, b: Array, radius: float) -> None:
+    for i in range(3):
+        row[i] = a[i]
+        row[3 + i] = b[i]
+    row[6] = radius
+
+
+@numba.njit(cache=True)
+def _frame(rotation: Array, forward: Array, up: Array) -> None:
+    """Columns forward, left, up; forward is kept, up is made orthogonal to it."""
+    dot = forward[0] * up[0] + forward[1] * up[1] + forward[2] * up[2]
+    x, y, z = (
+        up[0] - dot * forward[0],
+        up[1] - dot * forward[1],
+        up[2] - dot * forward[2],
+    )
+    size = np.sqrt(x * x + y * y + z * z)
+    if size < 1e-6:
+        x, y, z = -forward[2], 0.0, forward[0]
+        size = max(1e-9, np.sqrt(x * x + z * z))
+    x, y, z = x / size, y / size, z / size
+    for i in range(3):
+        rotation[i, 0] = forward[i]
+    rotation[0, 2], rotation[1, 2], rotation[2, 2] = x, y, z
+    rotation[0, 1] = y * forward[2] - z * forward[1]
+    rotation[1, 1] = z * forward[0] - x * forward[2]
+    rotation[2, 1] = x * forward[1] - y * forward[0]
+
+
+@numba.njit(cache=True)
+def _pose_arm(
+    shoulder: Array,
+    target: Array,
+    upper: float,
+    fore: float,
+    hand: float,
+    outward: Array,
+    down: Array,
+    elbow: Array,
+    wrist: Array,
+    tip: Array,
+) -> None:
+    """Two-link arm toward a target for the hand; the elbow hangs outward and down."""
+    direction = target - shoulder
+    distance = np.sqrt((direction**2).sum())
+    reach = upper + fore + 0.5 * hand
+    if distance < 1e-6:
+        direction = down.copy()
+        distance = 1e-6
+    else:
+        direction = direction / distance
+    length = min(distance, 0.995 * reach) - 0.5 * hand
+    length = max(length, abs(upper - fore) + 0.02)
+    for i in range(3):
+        wrist[i] = shoulder[i] + direction[i] * length
+    cosine = (upper * upper + length * length - fore * fore) / (2.0 * upper * length)
+    cosine = min(1.0, max(-1.0, cosine))
+    sine = np.sqrt(1.0 - cosine * cosine)
+    pole = down + 0.4 * outward
+    pole = pole - direction * (pole * direction).sum()
+    size = np.sqrt((pole**2).sum())
+    if size < 1e-6:
+        pole = outward.copy()
+        size = 1.0
+    for i in range(3):
+        elbow[i] = shoulder[i] + upper * (cosine * direction[i] + sine * pole[i] / size)
+    along = wrist - elbow
+    along = along / max(1e-9, np.sqrt((along**2).sum()))
+    for i in range(3):
+        tip[i] = wrist[i] + hand * along[i]
+
+
+@numba.njit(cache=True)
+def _pose_person(
+    seat: Array,
+    yaw: float,
+    stature: float,
+    girth: float,
+    sitting: float,
+    numbers: Array,
+    hands: Array,
+    capsules: Array,
+    rotations: Array,
+    mouth: Array,
+) -> None:
+    """Fill the capsules of a seated person.
+
+    ``numbers``: lean, head yaw, head pitch, head offset forward, left, up. ``hands``:
+    (2, 3) world targets of left and right hand. ``mouth``: (3, 3) position, axis, up.
+    """
+    h, g = stature, girth
+    cy, sy = np.cos(yaw), np.sin(yaw)
+    forward, left = np.array([cy, sy, 0.0]), np.array([-sy, cy, 0.0])
+    up = np.array([0.0, 0.0, 1.0])
+    cl, sl = np.cos(numbers[0]), np.sin(numbers[0])
+    trunk_up, trunk_forward = cl * up + sl * forward, cl * forward - sl * up
+    hip = seat + 0.05 * h * up
+    shoulder_height = sitting - 0.185 * h
+    for s in range(16):
+        _frame(rotations[s], trunk_forward, trunk_up)
+    pelvis = hip
+    _set(capsules[5], pelvis + 0.06 * h * left, pelvis - 0.06 * h * left, 0.075 * h * g)
+    belly = hip + 0.42 * (shoulder_height - 0.05 * h) * trunk_up
+    _set(capsules[4], belly + 0.045 * h * left, belly - 0.045 * h * left, 0.070 * h * g)
+    chest = hip + 0.80 * (shoulder_height - 0.05 * h) * trunk_up
+    _set(capsules[3], chest + 0.065 * h * left, chest - 0.065 * h * left, 0.070 * h * g)
+    neck = hip + (shoulder_height - 0.05 * h) * trunk_up
+    offset = numbers[3] * forward + numbers[4] * left + numbers[5] * up
+    base = neck + 0.055 * h * trunk_up + offset
+    ch, sh = np.cos(numbers[1]), np.sin(numbers[1])
+    face_forward = ch * forward + sh * left
+    cp, sp = np.cos(numbers[2]), np.sin(numbers[2])
+    look, head_up = cp * face_forward - sp * up, cp * up + sp * face_forward
+    _frame(rotations[0], look, head_up)
+    _frame(rotations[1], look, head_up)
+    _set(capsules[2], neck, base, 0.034 * h)
+    skull = base + 0.062 * h * head_up
+    _set(
+        capsules[0],
+        skull - 0.008 * h * look,
+        skull + 0.012 * h * look + 0.012 * h * head_up,
+        0.052 * h,
+    )
+    jaw = base + 0.026 * h * head_up + 0.026 * h * look
+    _set(capsules[1], jaw - 0.008 * h * head_up, jaw + 0.024 * h * head_up, 0.036 * h)
+    for i in range(3):
+        mouth[0, i] = jaw[i] + 0.036 * h * look[i]
+        mouth[1, i] = look[i]
+        mouth[2, i] = head_up[i]
+    elbow, wrist, tip = np.empty(3), np.empty(3), np.empty(3)
+    for side in range(2):
+        sign = 1.0 if side == 0 else -1.0
+        shoulder = neck - 0.02 * h * trunk_up + sign * 0.115 * h * left
+        _pose_arm(
+            shoulder,
+            hands[side],
+            0.172 * h,
+            0.146 * h,
+            0.095 * h,
+            sign * left,
+            -up,
+            elbow,
+            wrist,
+            tip,
+        )
+        _set(capsules[6 + side], shoulder, elbow, 0.028 * h * g)
+        _set(capsules[8 + side], elbow, wrist, 0.024 * h * g)
+        _set(capsules[10 + side], wrist, tip, 0.020 * h)
+        along = (wrist - elbow) / (0.146 * h)
+        for s in (6 + side, 8 + side, 10 + side):
+            _frame(rotations[s], -up if abs(along[2]) < 0.8 else forward, -along)
+        root = hip + sign * 0.055 * h * left
+        knee = root + 0.235 * h * forward
+        _set(capsules[12 + side], root, knee, 0.045 * h * g)
+        heel = knee - (0.235 * h) * up
+        _set(capsules[14 + side], knee - 0.02 * h * up, heel, 0.033 * h * g)
+
+
+class Person:
+    """One seated person over an episode.
+
+    Args:
+        config: Who.
+        seat: Where.
+        behaviours: What the person does, sampled; in order.
+        seed: Seed of the episode.
+        name: Stream name, distinct per person.
+
+    Attributes:
+        capsules: (16, 7) at the end of the last step, world [m].
+        previous: (16, 7) at its start.
+        capsule_velocity: (16, 6) velocities of both end points over the step [m/s].
+        segment_rotation: (16, 3, 3) forward, left, up of every segment, world.
+        consent: Whether the person agrees to be fed.
+        stop_signal: Whether the person asks to stop.
+    """
+
+    def __init__(
+        self,
+        config: PersonConfig,
+        seat: SeatConfig,
+        behaviours: Sequence[BehaviourConfig],
+        seed: int,
+        name: str = "person",
+    ) -> None:
+        self.config, self.seat = config, seat
+        order = list(BEHAVIOURS)
+        self._behaviours = sorted(behaviours, key=lambda b: order.index(b.kind))
+        self._seed, self._name = seed, name
+        ratio = 0.541 if config.sex == "female" else 0.539
+        self._sitting = ratio * config.stature_m
+        # Girth grows with the square root of mass over stature at equal density.
+        self._girth = float(
+            np.clip(np.sqrt(config.mass_kg / (22.0 * config.stature_m**2)), 0.8, 1.35)
+        )
+        self._seat = np.array(seat.position_m, dtype=np.float64)
+        self.capsules = np.zeros((SEGMENT_COUNT, 7))
+        self.previous = np.zeros((SEGMENT_COUNT, 7))
+        self.capsule_velocity = np.zeros((SEGMENT_COUNT, 6))
+        self.segment_rotation = np.zeros((SEGMENT_COUNT, 3, 3))
+        self._mouth = np.zeros((3, 3))
+        self._numbers = np.zeros(6)
+        self._hands = np.zeros((2, 3))
+        self._rest_hands = self._resting_hands()
+        self.consent, self.stop_signal, self._opening = True, False, 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Sit as at the beginning of the episode."""
+        self._motions = [
+            Motion(behaviour, self._seed, f"{self._name}.{index}.{behaviour.kind}")
+            for index, behaviour in enumerate(self._behaviours)
+        ]
+        self._apply(Posture())
+        self.previous[:] = self.capsules
+        self.capsule_velocity[:] = 0.0
+
+    @property
+    def mouth(self) -> Mouth:
+        """The mouth at the end of the last step."""
+        return Mouth(
+            self._mouth[0],
+            self._mouth[1],
+            self._mouth[2],
+            self._opening,
+            MOUTH_HALF_WIDTH_M,
+        )
+
+    def advance(self, time_s: float, dt_s: float, view: PersonView) -> None:
+        """Move to the end of the next step.
+
+        Args:
+            time_s: Plant clock at the end of the step [s].
+            dt_s: Length of the step [s].
+            view: What the person sees of the robot.
+        """
+        posture = Posture()
+        for motion in self._motions:
+            elapsed = motion.elapsed(time_s, view)
+            if elapsed >= 0.0:
+                BEHAVIOURS[motion.config.kind](motion, elapsed, view, posture)
+        self.previous[:] = self.capsules
+        self._apply(posture)
+        np.subtract(
+            self.capsules[:, :6], self.previous[:, :6], out=self.capsule_velocity
+        )
+        self.capsule_velocity /= dt_s
+
+    def _resting_hands(self) -> Array:
+        h = self.config.stature_m
+        cy, sy = np.cos(self.seat.yaw_rad), np.sin(self.seat.yaw_rad)
+        forward, left = np.array([cy, sy, 0.0]), np.array([-sy, cy, 0.0])
+        lap = self._seat + 0.17 * h * forward + np.array([0.0, 0.0, 0.125 * h])
+        return np.stack([lap + 0.06 * h * left, lap - 0.06 * h * left])
+
+    def _apply(self, posture: Posture) -> None:
+        n = self._numbers
+        n[0], n[1], n[2] = (
+            posture.lean_rad,
+            posture.head_yaw_rad,
+            posture.head_pitch_rad,
+        )
+        n[3:] = posture.head_offset_m
+        self._hands[:] = self._rest_hands
+        for side, (goal, share) in posture.hand_target.items():
+            index = 0 if side == "left" else 1
+            self._hands[index] += share * (goal - self._rest_hands[index])
+        _pose_person(
+            self._seat,
+            self.seat.yaw_rad,
+            self.config.stature_m,
+            self._girth,
+            self._sitting,
+            n,
+            self._hands,
+            self.capsules,
+            self.segment_rotation,
+            self._mouth,
+        )
+        self._opening = posture.opening_m
+        self.consent = posture.consent and not posture.stop_signal
+        self.stop_signal = posture.stop_signal

@@ -1,0 +1,461 @@
+"""Train a policy from a config file; everything about the run is kept in one folder.
+
+config.yaml        resolved configuration
+environment.json   versions, git revision, hardware
+checkpoints/       to go on after anything, also kill -9
+tensorboard/       curves for TensorBoard
+curves.svg         return, success and cost over steps
+evaluation/        held-out episodes and, if asked for, a suite's verdict
+bundle/            the exported policy
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import stable_baselines3
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecEnv,
+    VecMonitor,
+    VecNormalize,
+)
+from tqdm import tqdm
+
+from physai import config as configuration
+from physai import content
+from physai.errors import ConfigError, ContentError, PhysaiError, RefusedError, suggest
+from physai.provenance import environment_record
+from physai.randomness import derive_seed
+from physai.tasks import registry
+from physai.training import demonstration
+from physai.training.checkpoint import (
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from physai.training.config import TrainConfig
+from physai.training.curves import draw_curves
+from physai.training.finish import finish_run
+
+__all__ = ["algorithms", "load_config", "train"]
+
+
+def algorithms() -> dict[str, type[BaseAlgorithm]]:
+    """Return every algorithm of Stable-Baselines3 and sb3-contrib by class name."""
+    found: dict[str, type[BaseAlgorithm]] = {}
+    modules = [stable_baselines3]
+    try:
+        import sb3_contrib
+
+        modules.append(sb3_contrib)
+    except ImportError:
+        pass
+    for module in modules:
+        for name in dir(module):
+            item = getattr(module, name)
+            if isinstance(item, type) and issubclass(item, BaseAlgorithm):
+                found[name] = item
+    return found
+
+
+def load_config(
+    name: str, settings: list[str], seed: int | None = None, device: str | None = None
+) -> TrainConfig:
+    """Read a training config with ``--set``, ``--seed`` and ``--device`` applied.
+
+    Raises:
+        ContentError: If there is none of that name.
+        ConfigError: If it is wrong, in one sentence.
+    """
+    path = content.find("train", name)
+    value = configuration.override(content.load_yaml(path), settings, str(path))
+    if seed is not None:
+        value["seed"] = seed
+    if device is not None:
+        value["device"] = device
+    config = configuration.parse(TrainConfig, value, str(path))
+    known = algorithms()
+    if config.algorithm not in known:
+        raise ConfigError(
+            f'{path}: algorithm: unknown "{config.algorithm}"; '
+            f"{suggest(config.algorithm, known)}"
+        )
+    registry.load_environment(config.environment)
+    return config
+
+
+def train(
+    name: str,
+    settings: list[str] | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    out: str | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train; returns the run folder.
+
+    Args:
+        name: Config by name or path; with ``resume``, may also be a run folder.
+        settings: ``key.path=value`` overrides.
+        seed: Overrides the config's seed.
+        device: Overrides the config's device.
+        out: Run folder; ``runs/<config>_seed<seed>`` if None.
+        resume: Go on from the newest checkpoint of that folder.
+
+    Raises:
+        PhysaiError: For anything a person can put right; what was saved stays.
+    """
+    config, folder = _prepare(name, settings or [], seed, device, out, resume)
+    _seed_everything(config.seed)
+    torch.set_num_threads(config.torch_threads)
+    vector, normalizer = _make_vector(config)
+    model = _make_model(config, vector, folder)
+    place = latest_checkpoint(folder / "checkpoints") if resume else None
+    progress: dict[str, Any] = {
+        "curve": [],
+        "best": None,
+        "demonstrated": False,
+        "seconds": 0.0,
+    }
+    if place is not None:
+        progress.update(load_checkpoint(place, model, normalizer))
+    try:
+        if not progress["demonstrated"]:
+            progress["demonstration"] = _demonstrate(config, model, normalizer)
+            progress["demonstrated"] = True
+            save_checkpoint(folder / "checkpoints", model, normalizer, progress)
+        keeper = _Keeper(config, folder, normalizer, progress)
+        left = config.total_steps - model.num_timesteps
+        if left > 0:
+            model.learn(
+                left,
+                callback=keeper,
+                reset_num_timesteps=False,
+                tb_log_name="run",
+                progress_bar=False,
+            )
+        keeper.finish(model)
+    except KeyboardInterrupt:
+        save_checkpoint(folder / "checkpoints", model, normalizer, progress)
+        raise
+    except OSError as error:
+        raise PhysaiError(
+            f"{folder}: cannot be written ({error.strerror}); the last checkpoint stays, "
+            "go on with --resume"
+        ) from None
+    finally:
+        vector.close()
+    draw_curves(progress["curve"], config, folder / "curves.svg")
+    finish_run(config, folder, model, normalizer, progress)
+    return folder
+
+
+def _prepare(
+    name: str,
+    settings: list[str],
+    seed: int | None,
+    device: str | None,
+    out: str | None,
+    resume: bool,
+) -> tuple[TrainConfig, Path]:
+    given = Path(name)
+    if resume and (given / "config.yaml").is_file():
+        folder = given if out is None else Path(out)
+        config = load_config(str(given / "config.yaml"), settings, seed, device)
+    else:
+        config = load_config(name, settings, seed, device)
+        folder = Path(out) if out else Path("runs") / f"{given.stem}_seed{config.seed}"
+    if resume:
+        if latest_checkpoint(folder / "checkpoints") is None:
+            raise ContentError(
+                f"{folder}: no checkpoint to go on from; leave out --resume to start"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise RefusedError(
+            f"{folder}: is not empty; go on with --resume or choose "
+            "another folder with --out"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_yaml(folder / "config.yaml", config.model_dump(mode="json"))
+        (folder / "environment.json").write_text(
+            json.dumps(environment_record(), indent=2)
+        )
+    except OSError as error:
+        raise ContentError(f"{folder}: cannot be written ({error.strerror})") from None
+    return config, folder
+
+
+def _write_yaml(file: Path, value: dict[str, Any]) -> None:
+    from ruamel.yaml import YAML
+
+    with file.open("w") as handle:
+        YAML(typ="safe", pure=True).dump(value, handle)
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _environment(
+    config: TrainConfig, rank: int
+) -> Callable[[], gymnasium.Env[Any, Any]]:
+    def make() -> gymnasium.Env[Any, Any]:
+        env = registry.make(config.environment, guard=config.guard)
+        env.reset(seed=derive_seed(config.seed, "environment", rank))
+        return env
+
+    return make
+
+
+def _make_vector(config: TrainConfig) -> tuple[VecEnv, VecNormalize | None]:
+    makers = [_environment(config, rank) for rank in range(config.vector.environments)]
+    vector: VecEnv
+    if config.vector.kind == "subprocess" and len(makers) > 1:
+        vector = SubprocVecEnv(makers, start_method="spawn")
+    else:
+        vector = DummyVecEnv(makers)
+    vector.seed(derive_seed(config.seed, "vector"))
+    vector = VecMonitor(vector, info_keywords=("episode_cost",))
+    if not (config.normalize_observation or config.normalize_reward):
+        return vector, None
+    gamma = float(config.hyperparameters.get("gamma", 0.99))
+    normalizer = VecNormalize(
+        vector,
+        norm_obs=config.normalize_observation,
+        norm_reward=config.normalize_reward,
+        gamma=gamma,
+    )
+    return normalizer, normalizer
+
+
+def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgorithm:
+    policy_kwargs = dict(config.policy_kwargs)
+    if isinstance(policy_kwargs.get("activation_fn"), str):
+        policy_kwargs["activation_fn"] = getattr(
+            torch.nn, policy_kwargs["activation_fn"]
+        )
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise RefusedError(
+            "device cuda was asked for, but no CUDA device is present; "
+            "use --device auto or cpu"
+        )
+    try:
+        return algorithms()[config.algorithm](
+            config.policy,
+            vector,
+            seed=config.seed,
+            device=config.device,
+            tensorboard_log=str(folder / "tensorboard"),
+            policy_kwargs=policy_kwargs or None,
+            verbose=0,
+            **config.hyperparameters,
+        )
+    except TypeError as error:
+        raise ConfigError(
+            f"{folder / 'config.yaml'}: hyperparameters: "
+            f"{config.algorithm} says: {error}"
+        ) from None
+
+
+def _demonstrate(
+    config: TrainConfig, model: BaseAlgorithm, normalizer: VecNormalize | None
+) -> dict[str, Any]:
+    """Imitate the expert before reinforcement learning, if the config says so."""
+    plan = config.demonstrations
+    if plan.episodes == 0:
+        return {}
+    env = registry.make(config.environment, guard=config.guard)
+    data = demonstration.Demonstrations()
+    total = plan.episodes + plan.dagger_rounds * plan.dagger_episodes
+    errors = []
+
+    def drive(observation: Any) -> Any:
+        seen = (
+            observation if normalizer is None else normalizer.normalize_obs(observation)
+        )
+        return model.predict(np.asarray(seen, dtype=np.float32), deterministic=True)[0]
+
+    with tqdm(
+        total=total, desc="demonstrations", disable=not sys.stderr.isatty()
+    ) as bar:
+        demonstration.collect(
+            env,
+            plan.episodes,
+            config.seed,
+            plan.action_noise,
+            data,
+            progress=lambda _: bar.update() or None,
+        )
+        errors.append(demonstration.fit(model, normalizer, data, plan, config.seed))
+        for turn in range(plan.dagger_rounds):
+            demonstration.collect(
+                env,
+                plan.dagger_episodes,
+                derive_seed(config.seed, "dagger", turn),
+                0.5 * plan.action_noise,
+                data,
+                driver=drive,
+                progress=lambda _: bar.update() or None,
+            )
+            errors.append(demonstration.fit(model, normalizer, data, plan, config.seed))
+    env.close()
+    return {
+        "samples": len(data),
+        "episodes": total,
+        "errors": errors,
+        "expert_success": float(np.mean(data.successes[: plan.episodes])),
+        "policy_success": float(np.mean(data.successes[-plan.dagger_episodes :])),
+    }
+
+
+class _Keeper(BaseCallback):
+    """Progress bar, curve, checkpoints, evaluation, and a stop on NaN."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        normalizer: VecNormalize | None,
+        progress: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.config, self.folder = config, folder
+        self.normalizer, self.progress = normalizer, progress
+        self._bar: tqdm[Any] | None = None
+        self._last_checkpoint = self._last_evaluation = 0
+        self._clock = time.monotonic()
+        self._env: gymnasium.Env[Any, Any] | None = None
+
+    def _on_training_start(self) -> None:
+        self._last_checkpoint = self._last_evaluation = self.model.num_timesteps
+        self._bar = tqdm(
+            total=self.config.total_steps,
+            initial=self.model.num_timesteps,
+            desc="train",
+            unit="step",
+            disable=not sys.stderr.isatty(),
+        )
+        if self.model.num_timesteps == 0 and self.config.demonstrations.episodes:
+            self._evaluate()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        steps = self.model.num_timesteps
+        self._check_numbers()
+        recent = list(self.model.ep_info_buffer or [])
+        successes = list(self.model.ep_success_buffer or [])
+        if recent:
+            now = time.monotonic()
+            self.progress["seconds"] += now - self._clock
+            self._clock = now
+            row = {
+                "steps": steps,
+                "return": float(np.mean([e["r"] for e in recent])),
+                "cost": float(np.mean([e["episode_cost"] for e in recent])),
+                "success": float(np.mean(successes)) if successes else 0.0,
+                "seconds": self.progress["seconds"],
+            }
+            curve = self.progress["curve"]
+            if not curve or steps - curve[-1]["steps"] >= self.config.total_steps / 400:
+                curve.append(row)
+            self.logger.record("rollout/episode_cost", row["cost"])
+            if self._bar is not None:
+                self._bar.set_postfix(
+                    ret=f"{row['return']:.1f}",
+                    ok=f"{row['success']:.2f}",
+                    cost=f"{row['cost']:.2f}",
+                )
+        if self._bar is not None:
+            self._bar.update(steps - self._bar.n)
+        if steps - self._last_checkpoint >= self.config.checkpoint_every_steps:
+            self._last_checkpoint = steps
+            save_checkpoint(
+                self.folder / "checkpoints", self.model, self.normalizer, self.progress
+            )
+        if steps - self._last_evaluation >= self.config.evaluation.every_steps:
+            self._evaluate()
+
+    def _check_numbers(self) -> None:
+        for parameter in self.model.policy.parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise PhysaiError(
+                    f"{self.folder}: training diverged (a weight is not a number) at step "
+                    f"{self.model.num_timesteps}; the last checkpoint is good, go on with "
+                    "--resume and a smaller learning rate"
+                )
+
+    def _evaluate(self) -> None:
+        """Run deterministic episodes on held-out seeds and keep the best policy."""
+        self._last_evaluation = self.model.num_timesteps
+        if self._env is None:
+            self._env = registry.make(self.config.environment, guard=self.config.guard)
+        safe, costs = 0, []
+        count = self.config.evaluation.episodes
+        for episode in range(count):
+            seed = derive_seed(self.config.seed, "evaluation", episode)
+            observation, _ = self._env.reset(seed=seed)
+            done, info = False, {}
+            while not done:
+                seen = (
+                    observation
+                    if self.normalizer is None
+                    else self.normalizer.normalize_obs(observation)
+                )
+                action, _ = self.model.predict(
+                    np.asarray(seen, dtype=np.float32), deterministic=True
+                )
+                observation, _, terminated, truncated, info = self._env.step(action)
+                done = terminated or truncated
+            safe += bool(info["is_success"]) and info["episode_cost"] <= 0.0
+            costs.append(float(info["episode_cost"]))
+        rate = safe / count
+        self.logger.record("evaluation/safe_success", rate)
+        self.logger.record("evaluation/episode_cost", float(np.mean(costs)))
+        self.progress.setdefault("evaluations", []).append(
+            {
+                "steps": self.model.num_timesteps,
+                "safe_success": rate,
+                "cost": float(np.mean(costs)),
+            }
+        )
+        best = self.progress["best"]
+        if best is None or rate >= best["safe_success"]:
+            self.progress["best"] = {
+                "steps": self.model.num_timesteps,
+                "safe_success": rate,
+            }
+            self.model.save(self.folder / "best_model.zip")
+            if self.normalizer is not None:
+                self.normalizer.save(str(self.folder / "best_normalizer.pkl"))
+
+    def finish(self, model: BaseAlgorithm) -> None:
+        """Write the last checkpoint and close the bar."""
+        self.model = model
+        if self.progress["best"] is None or self._last_evaluation < model.num_timesteps:
+            self.init_callback(model)
+            self._evaluate()
+        save_checkpoint(
+            self.folder / "checkpoints", model, self.normalizer, self.progress
+        )
+        if self._bar is not None:
+            self._bar.close()
+        if self._env is not None:
+            self._env.close()

@@ -1,0 +1,262 @@
+"""Laws of the guard, whatever the policy asks for."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from physai.errors import RefusedError
+from physai.robot.kinematics import Kinematics
+from physai.safety import Guard
+from physai.types import Action, Command
+from tests.safety.conftest import BASE, make_command, make_state, person
+
+LAW = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+velocities = st.lists(st.floats(-5, 5), min_size=7, max_size=7)
+seeds = st.integers(0, 10**6)
+
+
+def posture(robot, seed):
+    rng = np.random.default_rng(seed)
+    return np.clip(
+        robot.home_position + rng.uniform(-0.4, 0.4, 7),
+        robot.position_min + 0.05,
+        robot.position_max - 0.05,
+    )
+
+
+def link_speeds(robot, q, velocity):
+    kinematics = Kinematics(robot, BASE)
+    kinematics.update(q)
+    kinematics.capsules()
+    ends = kinematics.capsule_velocity(np.asarray(velocity, dtype=float))
+    return np.maximum(
+        np.linalg.norm(ends[:, :3], axis=1), np.linalg.norm(ends[:, 3:], axis=1)
+    )
+
+
+@LAW
+@given(velocities, seeds, st.floats(0.55, 1.6), st.floats(-0.5, 0.5))
+def test_never_faster_than_permitted_near_a_person(robot, spec, asked, seed, x, y):
+    """No link moves faster than max(near speed, permitted speed) in any direction."""
+    guard = Guard(spec)
+    q = posture(robot, seed)
+    state = make_state(robot, q, people=person(x, y))
+    sent, _ = guard.certify(state, make_command(asked))
+    speeds = link_speeds(robot, q, sent.actuator_velocity)
+    near = guard.monitor.shape_segment >= 0
+    assert (speeds[near] <= guard.monitor.shape_cap[near] + 1e-5).all()
+    rows, limits = guard.monitor.rows, guard.monitor.limits
+    count = guard.monitor.row_count
+    assert (rows[:count] @ sent.actuator_velocity <= limits[:count] + 1e-5).all()
+
+
+@LAW
+@given(velocities, seeds)
+def test_never_outside_the_joint_limits(robot, spec, asked, seed):
+    guard = Guard(spec)
+    state = make_state(robot, posture(robot, seed), people=person(6.0))
+    sent, _ = guard.certify(state, make_command(asked))
+    assert (np.abs(sent.actuator_velocity) <= robot.velocity_max).all()
+    assert (
+        np.abs(sent.actuator_velocity) <= robot.acceleration_max / 20.0 + 1e-9
+    ).all(), "from standstill no joint gains more than one period of acceleration"
+
+
+def test_a_joint_driven_at_its_end_stops_before_it(robot, spec):
+    guard = Guard(spec)
+    q, velocity = robot.home_position.copy(), np.zeros(7)
+    for step in range(400):
+        state = make_state(robot, q, velocity, people=person(6.0), stamp_s=0.05 * step)
+        sent, _ = guard.certify(state, make_command([2.0, 0, 0, 0, 0, 0, 2.0]))
+        velocity = sent.actuator_velocity
+        q = q + 0.05 * velocity
+        assert (q <= robot.position_max).all() and (q >= robot.position_min).all()
+    assert abs(velocity[6]) < 1e-3
+
+
+@LAW
+@given(seeds, st.floats(0.0, 0.02))
+def test_identity_when_safe(robot, spec, seed, size):
+    """A slow command far from everybody passes untouched, to the bit."""
+    guard = Guard(spec)
+    rng = np.random.default_rng(seed)
+    asked = rng.uniform(-size, size, 7)
+    state = make_state(robot, people=person(6.0))
+    sent, decision = guard.certify(state, make_command(asked))
+    np.testing.assert_array_equal(sent.actuator_velocity, asked)
+    assert decision.action is Action.NONE and not decision.intervened
+    assert decision.rule == "" and decision.sentence == ""
+
+
+@LAW
+@given(velocities, seeds, st.floats(0.6, 1.2), st.floats(0.0, 1.0))
+def test_more_distance_never_permits_less(robot, spec, asked, seed, x, more):
+    near, far = Guard(spec), Guard(spec)
+    q = posture(robot, seed)
+    near.certify(make_state(robot, q, people=person(x)), make_command(asked))
+    far.certify(
+        make_state(robot, q, people=person(x + more + 2.0)), make_command(asked)
+    )
+    assert (near.monitor.shape_cap <= far.monitor.shape_cap + 1e-12).all()
+
+
+BAD_STATES = {
+    "position": lambda s: dict(actuator_position=np.full(7, np.nan)),
+    "one joint": lambda s: dict(
+        actuator_velocity=np.array([0, 0, np.inf, 0, 0, 0, 0], dtype=float)
+    ),
+    "people": lambda s: dict(people=np.full_like(s.people, np.nan)),
+    "extras": lambda s: dict(extras=np.full_like(s.extras, np.nan)),
+    "force": lambda s: dict(tool_force_in_world_n=np.array([0.0, np.nan, 0.0])),
+    "stamp": lambda s: dict(stamp_s=math.nan),
+    "age": lambda s: dict(actuator_age_s=math.nan),
+    "negative age": lambda s: dict(people_age_s=np.array([-1.0])),
+    "wrong size": lambda s: dict(actuator_position=np.zeros(6)),
+    "no extras": lambda s: dict(extras=np.zeros(0), extras_age_s=np.zeros(0)),
+    "old joints": lambda s: dict(actuator_age_s=1.0),
+}
+
+
+@pytest.mark.parametrize("name", BAD_STATES)
+def test_bad_input_stops_and_latches(robot, guard, name):
+    state = make_state(robot)
+    bad = dataclasses.replace(state, **BAD_STATES[name](state))
+    sent, decision = guard.certify(bad, make_command(np.full(7, 0.3)))
+    np.testing.assert_array_equal(sent.actuator_velocity, np.zeros(7))
+    assert decision.action is Action.STOP1 and decision.latched
+    assert decision.sentence and decision.sentence_ja
+    sent, decision = guard.certify(state, make_command(np.full(7, 0.01)))
+    assert decision.latched, "good input again is no reason to move again"
+    assert not sent.actuator_velocity.any()
+
+
+HOLDS = {
+    "person lost": lambda s: dict(
+        people=s.people[:0],
+        people_velocity=s.people_velocity[:0],
+        people_age_s=s.people_age_s[:0],
+    ),
+    "old track": lambda s: dict(people_age_s=np.array([2.0])),
+    "old frame": lambda s: dict(people_frame_age_s=2.0),
+    "old channel": lambda s: dict(extras_age_s=np.full(10, 2.0)),
+    "old force": lambda s: dict(tool_force_age_s=1.0),
+    "stop signal": lambda s: dict(extras=np.where(np.arange(10) == 8, 1.0, s.extras)),
+    "utensil force": lambda s: dict(tool_force_in_world_n=np.array([1.5, 0.0, 0.0])),
+}
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_what_may_pass_holds_and_releases_by_itself(robot, guard, name):
+    state = make_state(robot)
+    bad = dataclasses.replace(state, **HOLDS[name](state))
+    sent, decision = guard.certify(bad, make_command(np.full(7, 0.02)))
+    assert decision.action is Action.STOP2 and not decision.latched
+    assert not sent.actuator_velocity.any()
+    actions = []
+    for _ in range(60):
+        _, decision = guard.certify(state, make_command(np.full(7, 0.005)))
+        actions.append(decision.action)
+    assert actions[0] is Action.STOP2, "the release window comes first"
+    assert actions[-1] < Action.STOP2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Command(np.full(7, np.nan), np.zeros(0), 0.0, 1),
+        Command(np.full(7, np.inf), np.zeros(0), 0.0, 1),
+        Command(np.zeros(6), np.zeros(0), 0.0, 1),
+        Command(np.zeros(7), np.zeros(0), math.nan, 1),
+        Command(np.zeros(7), np.array([np.nan]), 0.0, 1),
+        Command(None, np.zeros(0), 0.0, 1),
+    ],
+)
+def test_a_bad_command_stops(robot, guard, command):
+    sent, decision = guard.certify(make_state(robot), command)
+    assert decision.action is Action.STOP1 and decision.latched
+    assert not sent.actuator_velocity.any() and sent.actuator_velocity.shape == (7,)
+
+
+def test_a_repeated_or_older_command_stops(robot, guard):
+    command = make_command(np.zeros(7))
+    guard.certify(make_state(robot), command)
+    _, decision = guard.certify(make_state(robot), command)
+    assert decision.latched and "repeats" in decision.sentence
+
+
+def test_a_clock_that_runs_backwards_stops(robot, guard):
+    guard.certify(make_state(robot, stamp_s=5.0), make_command(np.zeros(7)))
+    _, decision = guard.certify(
+        make_state(robot, stamp_s=4.9), make_command(np.zeros(7))
+    )
+    assert decision.latched and "clock" in decision.sentence
+
+
+def test_any_exception_stops(robot, spec, monkeypatch):
+    guard = Guard(spec)
+
+    def fail(*arguments):
+        raise RuntimeError("solver")
+
+    monkeypatch.setattr(guard.filter, "solve", fail)
+    sent, decision = guard.certify(make_state(robot), make_command(np.full(7, 0.1)))
+    assert decision.action is Action.STOP1 and not sent.actuator_velocity.any()
+    assert "RuntimeError" in decision.sentence
+
+
+def test_only_a_person_releases_a_latched_stop(robot, guard):
+    guard.certify(make_state(robot), Command(np.full(7, np.nan), np.zeros(0), 0.0, 0))
+    assert guard.latch.engaged
+    with pytest.raises(RefusedError, match="person"):
+        guard.release("  ")
+    record = guard.release("Hanako Suzuki")
+    assert record.rule == "input_integrity" and record.person == "Hanako Suzuki"
+    _, decision = guard.certify(make_state(robot), make_command(np.full(7, 0.001)))
+    assert not decision.latched
+    with pytest.raises(RefusedError, match="nothing to release"):
+        guard.release("Hanako Suzuki")
+
+
+@LAW
+@given(velocities, seeds)
+def test_the_answer_equals_an_independent_solvers(robot, spec, asked, seed):
+    """Over rows and bounds the projection is the one that quadprog finds."""
+    import quadprog
+
+    guard = Guard(spec)
+    q = posture(robot, seed)
+    state = make_state(robot, q, people=person(1.5))
+    guard.monitor.update(state)
+    asked = np.array(asked)
+    f = guard.filter
+    solution = f.solve(state, asked, np.zeros(7))
+    assume(solution.rule in ("separation", "face_gate", "workspace"))
+    speeds = link_speeds(robot, q, solution.velocity)
+    assume((speeds < guard.monitor.shape_cap - 1e-4).all())
+    rows, limits = f._rows[: f._total], f._limits[: f._total]
+    a = np.vstack([np.eye(7), -np.eye(7), rows])
+    b = np.concatenate([f._upper, -f._lower, limits])
+    start = np.clip(asked, f._lower, f._upper)
+    expected = quadprog.solve_qp(np.eye(7), f._scaled(start), -a.T, -b)[0]
+    tool = guard.monitor.kinematics.tool_jacobian()[:3]
+    assume(np.linalg.norm(tool @ expected) < f._tcp_limit)
+    np.testing.assert_allclose(solution.velocity, expected, atol=1e-6)
+
+
+def test_every_intervention_names_rule_limit_and_source(robot, guard):
+    asked = np.array([0.0, 0.4, 0.0, 0.4, 0.0, 0.0, 0.0])
+    _, decision = guard.certify(
+        make_state(robot, people=person(0.95)), make_command(asked)
+    )
+    assert decision.intervened and decision.rule in guard.spec.rule_names
+    index = guard.spec.rule_names.index(decision.rule)
+    assert guard.spec.config.rules[index].limit.source in decision.sentence
+    assert decision.sentence_ja

@@ -1,9 +1,206 @@
-"""The table of environments."""
+"""The table of environments, and how to get one by its id.
+
+Registering is cheap and imports nothing but Gymnasium: an environment's modules are
+imported when it is made. Task classes and plants of other packages come through the
+entry points ``physai.tasks`` and ``physai.plants`` and are looked up only when a name
+is not in the tables here.
+"""
 
 from __future__ import annotations
 
-__all__ = ["register_all"]
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from physai.errors import ContentError, MissingExtraError, suggest
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from physai.plant.plant import Plant
+    from physai.tasks.cycle import Cycle
+    from physai.tasks.environment import EnvironmentConfig
+    from physai.tasks.task import Task
+
+__all__ = [
+    "ENVIRONMENTS",
+    "PLANTS",
+    "TASKS",
+    "ids",
+    "load_environment",
+    "make",
+    "make_cycle",
+    "make_task",
+    "register_all",
+    "resolve",
+]
+
+ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
+    {"physai/CareFeeding-v0": "care/feeding"}
+)
+"""Gymnasium id to the name of its YAML below ``envs/``."""
+
+TASKS: Mapping[str, str] = MappingProxyType(
+    {"care.feeding": "physai.tasks.care.feeding:CareFeeding"}
+)
+"""Task name, as in an environment's YAML, to its class."""
+
+PLANTS: Mapping[str, str] = MappingProxyType(
+    {
+        "bullet": "physai.plant.bullet:BulletPlant",
+        "mujoco": "physai.plant.mujoco:MujocoPlant",
+        "ros": "physai.plant.ros:RosPlant",
+    }
+)
+"""Plant name to its class."""
+
+_EXTRAS = {"pybullet": "sim", "cv2": "sim", "mujoco": "twin"}
 
 
 def register_all() -> None:
-    """Register every environment id with Gymnasium."""
+    """Register every environment id with Gymnasium; twice does no harm."""
+    from gymnasium.envs.registration import register, registry
+
+    for environment_id in ENVIRONMENTS:
+        if environment_id not in registry:
+            register(
+                id=environment_id,
+                entry_point="physai.tasks.env:PhysaiEnv",
+                kwargs={"environment": environment_id},
+                # The time limit is the scenario's, so that the loop on a robot,
+                # which has no Gymnasium wrapper, ends at the same step.
+                max_episode_steps=None,
+                # Its contract is a test over every id, not a cost of every step.
+                disable_env_checker=True,
+            )
+
+
+def ids() -> tuple[str, ...]:
+    """Return the ids of all environments, in the order of the table."""
+    return tuple(ENVIRONMENTS)
+
+
+def load_environment(environment_id: str) -> EnvironmentConfig:
+    """Load an environment's YAML.
+
+    Args:
+        environment_id: A Gymnasium id, a name below ``envs/`` or a YAML file.
+
+    Raises:
+        ContentError: If there is none, with the nearest and all valid ids.
+        ConfigError: If the file is wrong, in one sentence.
+    """
+    from physai import content
+    from physai.tasks.environment import read_environment
+
+    name = ENVIRONMENTS.get(environment_id)
+    if name is None:
+        known = content.names("envs")
+        if environment_id.removesuffix(".yaml") in known:
+            return read_environment(known[environment_id.removesuffix(".yaml")])
+        if environment_id.endswith(".yaml") and Path(environment_id).is_file():
+            return read_environment(Path(environment_id))
+        for path in known.values():
+            if content.load_yaml(path).get("id") == environment_id:
+                return read_environment(path)
+        raise ContentError(
+            f'no environment "{environment_id}": {suggest(environment_id, ids())}'
+        )
+    return read_environment(content.find("envs", name))
+
+
+def make(environment_id: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
+    """Make an environment by id, name or YAML file.
+
+    Args:
+        environment_id: As in :func:`load_environment`.
+        **arguments: Of :class:`physai.tasks.env.PhysaiEnv`.
+
+    Raises:
+        ContentError: If there is no such environment.
+    """
+    import gymnasium
+
+    if environment_id in ENVIRONMENTS:
+        return gymnasium.make(environment_id, **arguments)
+    from physai.tasks.env import PhysaiEnv
+
+    return PhysaiEnv(environment=environment_id, **arguments)
+
+
+def make_task(environment: EnvironmentConfig) -> Task:
+    """Make the task of an environment, with its robot."""
+    from physai.robot.description import load_robot
+
+    task: Task = resolve("task", environment.task, TASKS)(
+        environment, load_robot(environment.robot.name)
+    )
+    return task
+
+
+def make_cycle(
+    environment_id: str | EnvironmentConfig,
+    plant: str | Plant = "bullet",
+    guard: str = "on",
+    **plant_arguments: Any,
+) -> Cycle:
+    """Make the one order of a step over an environment and a plant.
+
+    Args:
+        environment_id: An id, a name, a YAML file, or a loaded environment.
+        plant: ``bullet``, ``mujoco``, ``ros``, the name of an entry point in
+            ``physai.plants``, or a plant.
+        guard: ``on``, ``observe`` or ``off``.
+        **plant_arguments: Handed to the plant's class, such as ``url``.
+
+    Raises:
+        ContentError: If there is no such environment or plant.
+        MissingExtraError: If the plant's extra is not installed.
+    """
+    from physai.tasks.cycle import Cycle, GuardMode
+
+    mode = GuardMode.parse(guard)
+    environment = (
+        load_environment(environment_id)
+        if isinstance(environment_id, str)
+        else environment_id
+    )
+    task = make_task(environment)
+    if isinstance(plant, str):
+        maker = resolve("plant", plant, PLANTS)
+        plant = maker(environment.plant, task.robot, **plant_arguments)
+    return Cycle(plant, task, mode)
+
+
+def resolve(kind: str, name: str, table: Mapping[str, str]) -> Any:
+    """Return the class behind a name of a table or of the entry points.
+
+    Args:
+        kind: ``task`` or ``plant``.
+        name: What to look for.
+        table: Name to ``module:Class``.
+
+    Raises:
+        ContentError: If neither knows it, with the valid names.
+        MissingExtraError: If the module needs an extra that is not installed.
+    """
+    target = table.get(name)
+    if target is None:
+        from importlib.metadata import entry_points
+
+        others = {point.name: point for point in entry_points(group=f"physai.{kind}s")}
+        if name not in others:
+            raise ContentError(
+                f'no {kind} "{name}": {suggest(name, [*table, *others])}'
+            )
+        return others[name].load()
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(error.name or "")
+        if extra is None:
+            raise
+        raise MissingExtraError(extra, f"the {kind} {name}") from None

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tasks of care: close to a person, with consent."""

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from physai.policy.adapters import load_policy
+from physai.policy.bundle import read_bundle, verify_bundle, write_bundle
 from physai.policy.policy import Policy, PolicyContract
 
-__all__ = ["Policy", "PolicyContract"]
+__all__ = [
+    "Policy",
+    "PolicyContract",
+    "load_policy",
+    "read_bundle",
+    "verify_bundle",
+    "write_bundle",
+]

@@ -167,6 +167,8 @@ def read_bundle(
         RefusedError: If it is not signed by a trusted key.
     """
     origin = Path(path)
+    if origin.is_dir() and not (origin / MANIFEST).is_file():
+        raise BundleError(f"{origin}: has no {MANIFEST}, so it is no policy bundle")
     files = read_files(origin)
     manifest = _manifest(origin, files)
     contract = _contract(origin, manifest)
@@ -245,6 +247,8 @@ def _signer(
     except ValueError:
         value = None
     signature = Signature.from_json(value, f"{origin}/{SIGNATURE}")
+    if _signature_text(signature) != files[SIGNATURE]:
+        raise BundleError(f"{origin}: {SIGNATURE} was altered after it was written")
     if not required and signature.key not in trusted:
         return None
     return verify_digest(signature, digest, "bundle", trusted, str(origin))
@@ -286,11 +290,11 @@ def _store(
     value = manifest.model_dump(mode="json")
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
     digest = digest_text(text)
-    signature = key.sign_digest(digest, "bundle").to_json()
+    signature = key.sign_digest(digest, "bundle")
     every = {
         **files,
         MANIFEST: text.encode(),
-        SIGNATURE: (json.dumps(signature, indent=1) + "\n").encode(),
+        SIGNATURE: _signature_text(signature),
     }
     if target.exists() and not (target / MANIFEST).is_file():
         filled = not target.is_dir() or any(target.iterdir())
@@ -311,6 +315,10 @@ def _store(
     except OSError as error:
         raise BundleError(f"{target}: cannot be written ({error.strerror})") from None
     return Bundle(target, manifest, contract, digest, key.public, every)
+
+
+def _signature_text(signature: Signature) -> bytes:
+    return (json.dumps(signature.to_json(), indent=1) + "\n").encode()
 
 
 def _bytes_of(path: Path) -> bytes:

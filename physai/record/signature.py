@@ -192,6 +192,11 @@ def verify_digest(
         )
     try:
         data = base64.b64decode(signature.signature, validate=True)
+        # What the signature says of itself, and the unused bits of its Base64, are
+        # checked too: nothing in a signature may be changed unseen.
+        again = Signature(key.id, purpose, digest, base64.b64encode(data).decode())
+        if again != signature:
+            raise ValueError
         public = ed25519.Ed25519PublicKey.from_public_bytes(key.raw())
         public.verify(data, _payload(digest, purpose))
     except (InvalidSignature, binascii.Error, ValueError):

@@ -24,6 +24,7 @@ from physai.record.layout import (
     layout_of_step,
 )
 from physai.record.plain import plain
+from physai.record.privacy import check_header
 from physai.types import State, Truth
 
 __all__ = ["METADATA_KEY", "SCHEMA", "TEXT_COLUMNS", "EpisodeWriter"]
@@ -52,10 +53,12 @@ class EpisodeWriter:
     Raises:
         RecordError: If the folder cannot be made or written, or the header cannot
             be stored.
+        RefusedError: If the header holds a field that may not be kept.
     """
 
     def __init__(self, path: str | os.PathLike[str], header: Mapping[str, Any]) -> None:
         self.path = Path(path)
+        check_header(header)
         self._header = plain(dict(header), "the header of an episode")
         self._layout: Layout | None = None
         self._shapes: list[tuple[int, ...]] = []

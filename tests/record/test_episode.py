@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from physai.errors import ContractError, RecordError
+from physai.errors import ContractError, RecordError, RefusedError
 from physai.record.episode import (
     Episode,
     EpisodeWriter,
@@ -155,7 +155,9 @@ def test_an_unwritable_folder_is_one_sentence(tmp_path: Path) -> None:
         EpisodeWriter(tmp_path / "file" / "a.parquet", {})
 
 
-def test_a_header_is_json(tmp_path: Path) -> None:
+def test_a_header_is_json_of_allowed_fields(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match='"patient_name" is not among the fields'):
+        EpisodeWriter(tmp_path / "a.parquet", {"patient_name": "x"})
     with pytest.raises(RecordError, match="cannot hold a set"):
         EpisodeWriter(tmp_path / "a.parquet", {"group": {1}})
     writer = EpisodeWriter(tmp_path / "a.parquet", {"scenario": {"x": float("nan")}})

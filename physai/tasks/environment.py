@@ -6,6 +6,7 @@ every value, so that two results are comparable when their digests agree.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,19 +14,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from physai import content
+from physai.body.behaviour import BehaviourConfig, Range
+from physai.body.person import GROUPS
 from physai.config import Config, load
-from physai.errors import suggest
+from physai.errors import ContractError, suggest
+from physai.plant.faults import FaultConfig
 from physai.plant.scenario import PlantConfig
-from physai.randomness import generator
 
 __all__ = [
     "DistributionConfig",
     "EnvironmentConfig",
     "HazardConfig",
     "RobotPlaceConfig",
-    "SeedRange",
     "ScenarioTemplate",
-    "draw",
+    "SeedRange",
     "read_environment",
 ]
 
@@ -64,31 +66,32 @@ class SeedRange(Config):
 
 
 class ScenarioTemplate(Config):
-    """One kind of scenario; ``{uniform: [low, high]}`` and ``{choice: [...]}`` inside
-    it are drawn for every scenario."""
+    """One kind of scenario; every range ``[low, high]`` in it is drawn."""
 
     name: str
     kind: Literal["nominal", "boundary", "fault", "misuse"]
     hazard: str
     """Id of the hazard that it exercises."""
-    expect: str
-    """What counts as right; a name that the task knows."""
+    expect: Literal["feed", "withdraw", "any_safe"]
+    """What counts as right."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
+    """Share among the templates when a scenario is drawn by chance."""
     duration_s: Positive | None = None
     """None takes the environment's."""
-    behaviours: tuple[dict[str, Any], ...] = ()
-    faults: tuple[dict[str, Any], ...] = ()
-    person: dict[str, Any] = Field(default_factory=dict)
+    behaviours: tuple[BehaviourConfig, ...] = ()
+    faults: tuple[FaultConfig, ...] = ()
+    ranges: dict[str, Range] = Field(default_factory=dict)
+    """Ranges in place of the distribution's."""
 
 
 class DistributionConfig(Config):
-    """Where scenarios come from: a range of seeds, weights and ranges of its own."""
+    """Where scenarios come from: seeds, weights and ranges of its own."""
 
     seeds: SeedRange
     weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)
     """Weight by template, in place of the template's own."""
-    ranges: dict[str, Any] = Field(default_factory=dict)
-    """Values by name, in place of the environment's."""
+    ranges: dict[str, Range] = Field(default_factory=dict)
+    """Ranges in place of the environment's."""
 
 
 class EnvironmentConfig(Config):
@@ -110,12 +113,10 @@ class EnvironmentConfig(Config):
     figures: dict[str, Literal["last", "max"]]
     """Which true extras are reported at the end of an episode, and how."""
     hazards: Annotated[tuple[HazardConfig, ...], Field(min_length=1)]
-    groups: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
-    """Groups of people, drawn with equal weight; each gives values of the person."""
-    person: dict[str, Any] = Field(default_factory=dict)
-    """Values of the person in every scenario."""
-    ranges: dict[str, Any]
-    """What is drawn for every scenario."""
+    groups: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Groups of people (:data:`physai.body.person.GROUPS`), drawn equally often."""
+    ranges: dict[str, Range]
+    """What is drawn for every scenario; the task says what the names mean."""
     templates: Annotated[tuple[ScenarioTemplate, ...], Field(min_length=1)]
     distributions: dict[str, DistributionConfig]
     settings: dict[str, Any]
@@ -129,33 +130,23 @@ class EnvironmentConfig(Config):
                 f"plant.control_hz is {self.plant.control_hz:g}, control_hz is "
                 f"{self.control_hz:g}"
             )
-        hazards = {hazard.id for hazard in self.hazards}
+        hazards = [hazard.id for hazard in self.hazards]
         names = [template.name for template in self.templates]
         for template in self.templates:
-            if template.hazard not in hazards:
-                raise ValueError(
-                    f'template "{template.name}": unknown hazard '
-                    f'"{template.hazard}"; {suggest(template.hazard, hazards)}'
-                )
+            where = f"templates.{template.name}"
+            _known(where, "hazard", template.hazard, hazards)
+            for key in template.ranges:
+                _known(f"{where}.ranges", "range", key, self.ranges)
+        for group in self.groups:
+            _known("groups", "group", group, GROUPS)
         for name in self.figures:
-            if name not in self.truth_extras:
-                raise ValueError(
-                    f'figures: unknown true extra "{name}"; '
-                    f"{suggest(name, self.truth_extras)}"
-                )
+            _known("figures", "true extra", name, self.truth_extras)
         for name, distribution in self.distributions.items():
+            where = f"distributions.{name}"
             for key in distribution.weights:
-                if key not in names:
-                    raise ValueError(
-                        f'distributions.{name}.weights: unknown template "{key}"; '
-                        f"{suggest(key, names)}"
-                    )
+                _known(f"{where}.weights", "template", key, names)
             for key in distribution.ranges:
-                if key not in self.ranges:
-                    raise ValueError(
-                        f'distributions.{name}.ranges: unknown range "{key}"; '
-                        f"{suggest(key, self.ranges)}"
-                    )
+                _known(f"{where}.ranges", "range", key, self.ranges)
         _disjoint(self.distributions)
         return self
 
@@ -168,58 +159,14 @@ class EnvironmentConfig(Config):
         """Return a template by name.
 
         Raises:
-            KeyError: If there is none.
+            ContractError: If there is none, with the valid names.
         """
-        return next(t for t in self.templates if t.name == name)
-
-    def draw_template(self, seed: int, distribution: str) -> ScenarioTemplate:
-        """Return the template of one seed, by the weights of a distribution."""
-        own = self.distributions[distribution].weights
-        weights = [own.get(t.name, t.weight) for t in self.templates]
-        place = generator(seed, "scenario.template").random() * sum(weights)
-        for template, weight in zip(self.templates, weights, strict=True):
-            place -= weight
-            if place < 0.0:
-                return template
-        return self.templates[-1]
-
-    def draw_group(self, seed: int) -> str:
-        """Return the group of people of one seed."""
-        names = sorted(self.groups)
-        return names[int(generator(seed, "scenario.group").integers(len(names)))]
-
-    def draw_ranges(self, seed: int, distribution: str) -> dict[str, Any]:
-        """Return one value for every range, the distribution's own ranges first."""
-        ranges = {**self.ranges, **self.distributions[distribution].ranges}
-        return {
-            name: draw(value, seed, f"scenario.{name}")
-            for name, value in ranges.items()
-        }
-
-
-def draw(value: Any, seed: int, stream: str) -> Any:
-    """Replace every ``{uniform: [low, high]}`` and ``{choice: [...]}`` by a draw.
-
-    Args:
-        value: JSON values.
-        seed: The scenario's seed.
-        stream: Prefix of the streams; every place in the value has its own, so that
-            one more draw changes no other.
-
-    Returns:
-        A copy.
-    """
-    if isinstance(value, dict):
-        if set(value) == {"uniform"}:
-            low, high = value["uniform"]
-            return float(generator(seed, stream).uniform(low, high))
-        if set(value) == {"choice"}:
-            options = value["choice"]
-            return options[int(generator(seed, stream).integers(len(options)))]
-        return {k: draw(v, seed, f"{stream}.{k}") for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [draw(v, seed, f"{stream}.{i}") for i, v in enumerate(value)]
-    return value
+        names = [template.name for template in self.templates]
+        if name not in names:
+            raise ContractError(
+                f'{self.id}: no scenario template "{name}"; {suggest(name, names)}'
+            )
+        return self.templates[names.index(name)]
 
 
 def read_environment(path: Path) -> EnvironmentConfig:
@@ -236,6 +183,11 @@ def read_environment(path: Path) -> EnvironmentConfig:
 @lru_cache(maxsize=32)
 def _read(path: Path, changed_ns: int) -> EnvironmentConfig:
     return load(EnvironmentConfig, path)
+
+
+def _known(where: str, what: str, name: str, valid: Iterable[str]) -> None:
+    if name not in valid:
+        raise ValueError(f'{where}: unknown {what} "{name}"; {suggest(name, valid)}')
 
 
 def _disjoint(distributions: dict[str, DistributionConfig]) -> None:

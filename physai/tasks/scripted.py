@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from physai.policy.policy import Policy
     from physai.tasks.cycle import Cycle
 
-__all__ = ["Adversary", "Expert", "SCRIPTED", "scripted_policy"]
+__all__ = ["SCRIPTED", "Adversary", "Expert", "scripted_policy"]
 
 FloatArray = npt.NDArray[np.float32]
 

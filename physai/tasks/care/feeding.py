@@ -153,7 +153,9 @@ class CareFeeding(Task):
             truth.extras[_IN_MOUTH] >= want.food_share and distance >= want.withdrawn_m
         )
         unwilling = not consent > 0.5 or stop > 0.5
-        return Outcome(finished, finished or (unwilling and distance >= want.standoff_m))
+        return Outcome(
+            finished, finished or (unwilling and distance >= want.standoff_m)
+        )
 
     def _progress(self, truth: Truth) -> list[float]:
         state, place = truth.state, self._place

@@ -62,7 +62,7 @@ class FeedingExpert:
             if tip[0] > _CLEAR_M:
                 velocity[:] = 0.0
         elif consent < 0.5:
-            velocity = self._wait(tip)
+            return self._action(self._wait(tip), np.zeros(3))
         else:
             velocity = self._approach(tip, float(np.linalg.norm(seen[3:6])), opening)
         turn = _limited(_GAIN_PER_S * seen[3:6], _TURN_RAD_S)
@@ -72,7 +72,9 @@ class FeedingExpert:
         """Stay out of the face zone; a person who has not agreed is not crowded."""
         distance = float(np.linalg.norm(tip))
         outward = tip / max(distance, 1e-6)
-        return _limited(_GAIN_PER_S * (_WAIT_M - distance) * outward, _CRUISE_M_S)
+        return _limited(
+            _GAIN_PER_S * max(0.0, _WAIT_M - distance) * outward, _CRUISE_M_S
+        )
 
     def _approach(self, tip: Array, angle: float, opening: float) -> Array:
         lateral = float(np.hypot(tip[1], tip[2]))

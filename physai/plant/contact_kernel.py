@@ -324,7 +324,8 @@ def _blocked(y: Array, travel: float, support: Array) -> bool:
     along = y[0] * support[0] + y[1] * support[1] + y[2] * support[2]
     if support[0] != 0.0 or support[1] != 0.0 or support[2] != 0.0:
         return bool(along >= travel - 1e-9)
-    return bool(y[0] ** 2 + y[1] ** 2 + y[2] ** 2 >= (travel - 1e-9) ** 2)
+    size = math.sqrt(y[0] * y[0] + y[1] * y[1] + y[2] * y[2])
+    return bool(size >= travel - 1e-9)
 
 
 @numba.njit(cache=True)

@@ -1,0 +1,259 @@
+"""Pictures of a scene for people: a Bullet world of its own, for looking only.
+
+Robot with its visual meshes, furniture, people as capsules. Nothing here touches the
+physics, so that an episode is the same with and without pictures.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pybullet
+import pybullet_data
+
+from physai.body.person import SEGMENT_COUNT
+from physai.plant.scenario import PlantConfig
+from physai.plant.scene import CameraConfig
+from physai.robot.description import Robot
+from physai.types import Array, State
+
+__all__ = ["Image", "Picture"]
+
+Image = npt.NDArray[np.uint8]
+
+_SKIN, _CLOTHES = (0.93, 0.76, 0.65, 1.0), (0.36, 0.55, 0.60, 1.0)
+_TROUSERS, _HAIR = (0.28, 0.32, 0.42, 1.0), (0.62, 0.60, 0.58, 1.0)
+_COLORS = (
+    _HAIR,
+    _SKIN,
+    _SKIN,
+    _CLOTHES,
+    _CLOTHES,
+    _TROUSERS,
+    _CLOTHES,
+    _CLOTHES,
+    _SKIN,
+    _SKIN,
+    _SKIN,
+    _SKIN,
+    _TROUSERS,
+    _TROUSERS,
+    _TROUSERS,
+    _TROUSERS,
+)
+_LIPS = (0.72, 0.30, 0.30, 1.0)
+_DEFAULT_CAMERA = CameraConfig(position_m=(1.9, -1.5, 1.55), target_m=(0.6, 0.0, 0.95))
+
+
+class Picture:
+    """Draws states of one plant.
+
+    Args:
+        config: Section ``plant`` of the environment.
+        robot: The robot.
+        width: Pixels.
+        height: Pixels.
+    """
+
+    def __init__(
+        self, config: PlantConfig, robot: Robot, width: int = 640, height: int = 480
+    ) -> None:
+        self.config, self.robot = config, robot
+        self.width, self.height = width, height
+        self._client = pybullet.connect(pybullet.DIRECT)
+        self._open = True
+        self._body = self._load_robot()
+        self._joints = self._joint_indices()
+        self._furnish()
+        self._people: list[list[int]] = []
+        self._lips: list[int] = []
+        self._radii: list[list[tuple[float, float]]] = []
+
+    def draw(
+        self, state: State, camera: str | CameraConfig = "", mouth: Array | None = None
+    ) -> Image:
+        """Return a picture of a state (usually the true one).
+
+        Args:
+            state: Joint positions and people are drawn.
+            camera: Name of a camera of the scene, or a camera.
+            mouth: (3,) middle of the lips, world [m]; None draws no mouth.
+
+        Returns:
+            (height, width, 3) uint8, RGB.
+        """
+        for joint, value in zip(self._joints, state.actuator_position, strict=True):
+            self._call(pybullet.resetJointState, self._body, joint, float(value))
+        self._place_people(state.people, mouth)
+        view = self._camera(camera)
+        matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
+        projection = pybullet.computeProjectionMatrixFOV(
+            view.field_of_view_deg, self.width / self.height, 0.05, 8.0
+        )
+        image = self._call(
+            pybullet.getCameraImage,
+            self.width,
+            self.height,
+            matrix,
+            projection,
+            lightDirection=(1.0, -2.0, 3.0),
+            lightColor=(1.0, 1.0, 1.0),
+            shadow=1,
+            lightAmbientCoeff=0.62,
+            lightDiffuseCoeff=0.45,
+            lightSpecularCoeff=0.15,
+            renderer=pybullet.ER_TINY_RENDERER,
+        )[2]
+        return np.ascontiguousarray(
+            np.reshape(np.asarray(image, dtype=np.uint8), (self.height, self.width, 4))[
+                :, :, :3
+            ]
+        )
+
+    def project(self, points: Array, camera: str | CameraConfig = "") -> Array:
+        """Return (m, 2) pixel positions of (m, 3) world points, for overlays."""
+        view = self._camera(camera)
+        matrix = np.reshape(
+            pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1)),
+            (4, 4),
+        ).T
+        projection = np.reshape(
+            pybullet.computeProjectionMatrixFOV(
+                view.field_of_view_deg, self.width / self.height, 0.05, 8.0
+            ),
+            (4, 4),
+        ).T
+        homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+        clip = homogeneous @ (projection @ matrix).T
+        scaled = clip[:, :2] / np.maximum(clip[:, 3:4], 1e-9)
+        pixels: Array = np.stack(
+            [
+                (0.5 + 0.5 * scaled[:, 0]) * self.width,
+                (0.5 - 0.5 * scaled[:, 1]) * self.height,
+            ],
+            axis=1,
+        )
+        return pixels
+
+    def close(self) -> None:
+        """Release the world; twice does no harm."""
+        if self._open:
+            self._open = False
+            pybullet.disconnect(physicsClientId=self._client)
+
+    def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named, physicsClientId=self._client)
+
+    def _camera(self, camera: str | CameraConfig) -> CameraConfig:
+        if isinstance(camera, CameraConfig):
+            return camera
+        cameras = self.config.scene.cameras
+        if camera in cameras:
+            return cameras[camera]
+        return next(iter(cameras.values()), _DEFAULT_CAMERA)
+
+    def _load_robot(self) -> int:
+        packages = {"pybullet_data": pybullet_data.getDataPath()}
+        base = self.config.base_pose
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "robot.urdf"
+            file.write_text(self.robot.urdf_text(packages, visuals=True))
+            return int(
+                self._call(
+                    pybullet.loadURDF,
+                    str(file),
+                    base[:3].tolist(),
+                    base[3:].tolist(),
+                    useFixedBase=True,
+                    flags=pybullet.URDF_USE_MATERIAL_COLORS_FROM_MTL,
+                )
+            )
+
+    def _joint_indices(self) -> list[int]:
+        names = {}
+        for index in range(self._call(pybullet.getNumJoints, self._body)):
+            names[self._call(pybullet.getJointInfo, self._body, index)[1].decode()] = (
+                index
+            )
+        return [names[name] for name in self.robot.actuator_names]
+
+    def _shape(self, kind: int, color: tuple[float, ...], **size: Any) -> int:
+        visual = self._call(
+            pybullet.createVisualShape,
+            kind,
+            rgbaColor=color,
+            specularColor=(0.1, 0.1, 0.1),
+            **size,
+        )
+        return int(self._call(pybullet.createMultiBody, 0.0, -1, visual, (0, 0, 0)))
+
+    def _furnish(self) -> None:
+        floor = self._shape(
+            pybullet.GEOM_BOX, (0.90, 0.89, 0.87, 1.0), halfExtents=(3.0, 3.0, 0.01)
+        )
+        self._move(floor, (0.5, 0.0, -0.01))
+        wall = self._shape(
+            pybullet.GEOM_BOX, (0.93, 0.95, 0.95, 1.0), halfExtents=(3.0, 0.02, 1.6)
+        )
+        self._move(wall, (0.5, 1.6, 1.6))
+        for box in self.config.scene.boxes:
+            body = self._shape(
+                pybullet.GEOM_BOX,
+                (*box.color, 1.0),
+                halfExtents=[0.5 * s for s in box.size_m],
+            )
+            self._move(body, box.center_m)
+        for cylinder in self.config.scene.cylinders:
+            body = self._shape(
+                pybullet.GEOM_CYLINDER,
+                (*cylinder.color, 1.0),
+                radius=cylinder.radius_m,
+                length=cylinder.height_m,
+            )
+            self._move(body, cylinder.center_m)
+
+    def _move(self, body: int, position: Any, turn: Any = (0.0, 0.0, 0.0, 1.0)) -> None:
+        self._call(pybullet.resetBasePositionAndOrientation, body, position, turn)
+
+    def _place_people(self, people: Array, mouth: Array | None) -> None:
+        while len(self._people) < len(people):
+            self._people.append([-1] * SEGMENT_COUNT)
+            self._radii.append([(0.0, 0.0)] * SEGMENT_COUNT)
+            self._lips.append(self._shape(pybullet.GEOM_SPHERE, _LIPS, radius=0.016))
+        for p, capsules in enumerate(people):
+            for s, row in enumerate(capsules):
+                self._place_segment(p, s, row)
+        for p, lips in enumerate(self._lips):
+            visible = mouth is not None and p == 0
+            self._move(lips, mouth.tolist() if visible else (0, 0, -5))  # type: ignore[union-attr]
+
+    def _place_segment(self, p: int, s: int, row: Array) -> None:
+        axis = row[3:6] - row[:3]
+        length, radius = float(np.linalg.norm(axis)), float(row[6])
+        old = self._radii[p][s]
+        if self._people[p][s] < 0 or abs(old[0] - radius) + abs(old[1] - length) > 2e-3:
+            if self._people[p][s] >= 0:
+                self._call(pybullet.removeBody, self._people[p][s])
+            self._people[p][s] = self._shape(
+                pybullet.GEOM_CAPSULE, _COLORS[s], radius=radius, length=length
+            )
+            self._radii[p][s] = (radius, length)
+        middle = 0.5 * (row[:3] + row[3:6])
+        self._move(self._people[p][s], middle.tolist(), _turn_from_z(axis))
+
+
+def _turn_from_z(axis: Array) -> tuple[float, float, float, float]:
+    """Return the quaternion that turns z onto an axis."""
+    size = float(np.linalg.norm(axis))
+    if size < 1e-9:
+        return (0.0, 0.0, 0.0, 1.0)
+    x, y, z = (axis / size).tolist()
+    if z < -0.999999:
+        return (1.0, 0.0, 0.0, 0.0)
+    w = math.sqrt(0.5 * (1.0 + z))
+    return (-y / (2 * w), x / (2 * w), 0.0, w)

@@ -1,0 +1,51 @@
+"""Furniture and objects, from primitives."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from physai.config import Config
+
+__all__ = ["BoxConfig", "SceneConfig"]
+
+Positive = Annotated[float, Field(gt=0.0)]
+Color = tuple[float, float, float]
+
+
+class BoxConfig(Config):
+    """A box that does not move."""
+
+    name: str
+    center_m: tuple[float, float, float]
+    size_m: tuple[Positive, Positive, Positive]
+    color: Color = (0.7, 0.6, 0.5)
+    solid: bool = True
+    """Whether the robot can touch it; False is for pictures only."""
+
+
+class CylinderConfig(Config):
+    """An upright cylinder that does not move, such as a bowl or a cup."""
+
+    name: str
+    center_m: tuple[float, float, float]
+    radius_m: Positive
+    height_m: Positive
+    color: Color = (0.95, 0.95, 0.97)
+
+
+class CameraConfig(Config):
+    """A camera for pictures meant for people."""
+
+    position_m: tuple[float, float, float]
+    target_m: tuple[float, float, float]
+    field_of_view_deg: Annotated[float, Field(gt=5.0, lt=120.0)] = 45.0
+
+
+class SceneConfig(Config):
+    """Section ``scene`` of the plant."""
+
+    boxes: tuple[BoxConfig, ...] = ()
+    cylinders: tuple[CylinderConfig, ...] = ()
+    cameras: dict[str, CameraConfig] = {}

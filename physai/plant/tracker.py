@@ -1,0 +1,133 @@
+"""What the robot knows of people: a tracker with delay, noise and drop-out.
+
+Noise is bounded at three standard deviations, so that the error which the safety
+specification takes into account (Zd) is a true bound; what goes beyond belongs to the
+faults. Successive errors are correlated, as those of skeleton trackers are.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from physai.body.person import SEGMENT_COUNT
+from physai.config import Config
+from physai.randomness import generator
+from physai.types import Array
+
+__all__ = ["BodyTracker", "TrackerConfig", "correlated_noise"]
+
+NonNegative = Annotated[float, Field(ge=0.0)]
+
+
+class TrackerConfig(Config):
+    """A tracker's figures."""
+
+    rate_hz: Annotated[float, Field(gt=0.0)]
+    latency_s: NonNegative
+    sigma_m: NonNegative
+    correlation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.8
+    """Of successive frames."""
+    miss_rate: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """Share of frames without a result."""
+    source: str
+
+    @property
+    def bound_m(self) -> float:
+        """Largest error of a coordinate axis [m]."""
+        return 3.0 * self.sigma_m
+
+
+def correlated_noise(
+    rng: np.random.Generator, shape: tuple[int, ...], sigma: float, correlation: float
+) -> Array:
+    """Return first-order autoregressive noise, bounded at three sigma.
+
+    Args:
+        rng: Keyed generator.
+        shape: Frames first.
+        sigma: Standard deviation of every entry.
+        correlation: Of successive frames.
+    """
+    fresh = rng.normal(0.0, 1.0, shape)
+    keep, add = correlation, np.sqrt(1.0 - correlation * correlation)
+    for k in range(1, shape[0]):
+        fresh[k] = keep * fresh[k - 1] + add * fresh[k]
+    noise: Array = sigma * np.clip(fresh, -3.0, 3.0)
+    return noise
+
+
+class BodyTracker:
+    """Tracks the capsules of every person.
+
+    Args:
+        config: Figures.
+        people: How many people there are.
+        seed: Seed of the episode.
+        steps: Control steps that an episode can have.
+        control_hz: Rate at which it is asked [Hz].
+    """
+
+    def __init__(
+        self,
+        config: TrackerConfig,
+        people: int,
+        seed: int,
+        steps: int,
+        control_hz: float,
+    ) -> None:
+        self.config = config
+        self._hz = control_hz
+        frames = int(np.ceil((steps + 4) / control_hz * config.rate_hz)) + 4
+        rng = generator(seed, "tracker.body.noise")
+        noise = correlated_noise(
+            rng, (frames, people, SEGMENT_COUNT, 3), config.sigma_m, config.correlation
+        )
+        # An error vector is bounded as a whole, not only axis by axis.
+        size = np.linalg.norm(noise, axis=-1, keepdims=True)
+        noise *= np.minimum(1.0, config.bound_m / np.maximum(size, 1e-12))
+        self._noise = noise
+        missed = generator(seed, "tracker.body.miss").random((frames, people))
+        self._missed = missed < config.miss_rate
+        self._missed[0] = False
+        self._queue: list[tuple[float, int, Array]] = []
+        self._next = 0
+        self._frame_stamp = -np.inf
+        self.capsules = np.zeros((people, SEGMENT_COUNT, 7))
+        self.velocity = np.full((people, SEGMENT_COUNT, 3), np.nan)
+        self._stamp = np.full(people, -np.inf)
+
+    def observe(self, time_s: float, truth: Array) -> None:
+        """Take frames that are due now and deliver those that have arrived.
+
+        Args:
+            time_s: Plant clock [s].
+            truth: (P, S, 7) true capsules.
+        """
+        if time_s * self.config.rate_hz >= self._next - 1e-9:
+            frame = min(self._next, len(self._noise) - 1)
+            measured = truth.copy()
+            measured[:, :, :3] += self._noise[frame]
+            measured[:, :, 3:6] += self._noise[frame]
+            self._queue.append((time_s, frame, measured))
+            self._next = int(time_s * self.config.rate_hz + 1e-9) + 1
+        first = self._frame_stamp == -np.inf
+        while self._queue and (
+            first or time_s - self._queue[0][0] >= self.config.latency_s - 1e-9
+        ):
+            stamp, frame, measured = self._queue.pop(0)
+            self._frame_stamp = stamp
+            seen = ~self._missed[frame]
+            self.capsules[seen] = measured[seen]
+            self._stamp[seen] = stamp
+            first = False
+
+    def ages(self, time_s: float) -> Array:
+        """Return the (P,) age of every track [s]."""
+        return time_s - self._stamp
+
+    def frame_age(self, time_s: float) -> float:
+        """Return the age of the newest frame [s]."""
+        return float(time_s - self._frame_stamp)

@@ -132,7 +132,6 @@ def make_episode(tmp_path: Path) -> Callable[..., Episode]:
             "control_hz": 20.0,
             "rules": [rule.to_json() for rule in RULES],
             "truth_extras": TRUTH_EXTRAS,
-            "planned": 0,
             "scenario": {"seed": 1},
             "digests": {
                 "policy": "p" * 64,

@@ -1,0 +1,288 @@
+"""Run a suite: episodes on disk first, then a verdict from what is on disk.
+
+An evaluation folder holds ``episodes/``, ``evaluation.json`` (what was run with what),
+``verdict.json`` and ``junit.xml``. A run that was cut short goes on where it stopped:
+an episode that is there, complete and made with equal digests, is not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from physai.errors import (
+    ContractError,
+    MissingExtraError,
+    RecordError,
+    RefusedError,
+    suggest,
+)
+from physai.evaluation.arm import Arm, Job
+from physai.evaluation.facts import rule_facts
+from physai.evaluation.score import score
+from physai.evaluation.suite import (
+    PlannedEpisode,
+    SuiteConfig,
+    check_suite,
+    load_suite,
+    plan_suite,
+)
+from physai.evaluation.verdict_file import write_junit, write_verdict
+from physai.record.episode import read_header
+from physai.types import Verdict
+
+__all__ = [
+    "EXECUTORS",
+    "Evaluation",
+    "run_suite",
+]
+
+EXECUTORS = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What :func:`run_suite` made.
+
+    Attributes:
+        folder: The evaluation folder.
+        verdict: The verdict.
+        run: Episodes that were run now; the others were there already.
+    """
+
+    folder: Path
+    verdict: Verdict
+    run: int = field(default=0)
+
+
+def run_suite(
+    policy: str,
+    suite: str | SuiteConfig,
+    guard: str = "on",
+    plant: str = "bullet",
+    workers: int = 1,
+    executor: str = "local",
+    out: str | os.PathLike[str] | None = None,
+    *,
+    trust: bool = False,
+    progress: bool = True,
+) -> Evaluation:
+    """Run a suite and judge it.
+
+    Args:
+        policy: Bundle, name, file or scripted policy.
+        suite: Name, path or configuration.
+        guard: ``on``, ``observe`` or ``off``.
+        plant: Name of the plant.
+        workers: Processes; results do not depend on their number.
+        executor: ``local`` or ``ray``.
+        out: Evaluation folder; an existing one of the same run is continued.
+        trust: Load what can run code or is not signed by a trusted key.
+        progress: Show a bar on stderr when it is a terminal.
+
+    Returns:
+        Folder and verdict. The report page is written by
+        :func:`physai.report.report.write_report`.
+
+    Raises:
+        PhysaiError: If the suite, policy or plant cannot be used, or the folder holds
+            another run.
+    """
+    from physai.tasks import registry
+
+    if executor not in EXECUTORS:
+        raise ContractError(f'no executor "{executor}": {suggest(executor, EXECUTORS)}')
+    config = load_suite(suite) if isinstance(suite, str) else suite
+    environment = registry.load_environment(config.environment)
+    name = Path(policy).stem if "/" in policy else policy.replace(":", "_")
+    folder = Path(out) if out is not None else Path(f"{config.id}_{name}_{guard}")
+    job = Job(policy, config, guard, plant, folder.resolve(), trust=trust)
+    arm = Arm(job)
+    try:
+        rules = rule_facts(arm.cycle.spec)
+        check_suite(config, environment, [rule.id for rule in rules])
+        hard = [(r.id, r.max_rate, r.confidence) for r in rules if r.kind == "hard"]
+        plan = plan_suite(config, environment, hard)
+        arm.job = job = replace(job, planned=len(plan))
+        _prepare(arm, policy, len(plan))
+        left = [each for each in plan if not _is_there(job, each, arm.digests)]
+        done = _execute(arm, left, max(1, workers), executor)
+        for _ in _bar(done, len(plan), len(plan) - len(left), progress):
+            pass
+    finally:
+        arm.close()
+    verdict = score(job.folder, config)
+    write_verdict(verdict, job.folder / "verdict.json")
+    write_junit(verdict, job.folder / "junit.xml")
+    return Evaluation(job.folder, verdict, len(left))
+
+
+def _prepare(arm: Arm, policy: str, planned: int) -> None:
+    """Make the folder, or check that it holds this very run; say what it holds."""
+    job, environment = arm.job, arm.cycle.environment
+    file = job.folder / "evaluation.json"
+    facts = {
+        "schema": "physai/evaluation/1",
+        "digests": arm.digests,
+        "policy": policy,
+        "guard_mode": job.guard,
+        "plant": job.plant,
+        "planned": planned,
+        "suite": job.suite.model_dump(mode="json"),
+        "environment": {
+            "id": environment.id,
+            "title": environment.title.model_dump(),
+            "control_hz": environment.control_hz,
+            "hazards": [h.model_dump(mode="json") for h in environment.hazards],
+        },
+        "robot": arm.cycle.task.robot.name,
+        "specification": {
+            "id": arm.cycle.spec.config.id,
+            "version": arm.cycle.spec.config.version,
+            "title": arm.cycle.spec.config.title.model_dump(),
+            "frailty_factor": arm.cycle.spec.config.frailty_factor,
+            "frailty_source": arm.cycle.spec.config.frailty_source,
+        },
+        "record": _record(),
+    }
+    try:
+        (job.folder / "episodes").mkdir(parents=True, exist_ok=True)
+        if file.exists():
+            _check_continues(file, facts)
+        else:
+            text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False)
+            file.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RecordError(
+            f"{job.folder}: cannot be written ({error.strerror})"
+        ) from None
+
+
+def _check_continues(file: Path, facts: dict[str, Any]) -> None:
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise RecordError(f"{file}: is damaged") from None
+    for key in ("digests", "guard_mode", "plant"):
+        if there.get(key) != facts[key]:
+            raise RefusedError(
+                f"{file.parent}: holds an evaluation with another {_which(there, facts)}; "
+                "choose another --out"
+            )
+
+
+def _which(there: dict[str, Any], facts: dict[str, Any]) -> str:
+    for key in ("guard_mode", "plant"):
+        if there.get(key) != facts[key]:
+            return key.replace("_", " ")
+    old, new = there.get("digests") or {}, facts["digests"]
+    return next((key for key in new if old.get(key) != new[key]), "setting")
+
+
+def _record() -> dict[str, Any]:
+    from physai.provenance import environment_record
+
+    record: dict[str, Any] = environment_record()
+    return record
+
+
+def _is_there(job: Job, planned: PlannedEpisode, digests: dict[str, str]) -> bool:
+    """Whether an episode is on disk, complete, and made with equal digests."""
+    try:
+        header, outcome = read_header(
+            job.folder / "episodes" / f"{planned.name}.parquet"
+        )
+    except RecordError:
+        return False
+    return header.get("digests") == digests and not outcome.get("interrupted")
+
+
+def _execute(
+    arm: Arm, left: Sequence[PlannedEpisode], workers: int, executor: str
+) -> Iterator[Any]:
+    if executor == "ray":
+        return _run_ray(arm.job, left)
+    if workers == 1 or len(left) < 2:
+        return (arm.run(planned) for planned in left)
+    return _run_processes(arm.job, left, workers)
+
+
+def _run_processes(
+    job: Job, left: Sequence[PlannedEpisode], workers: int
+) -> Iterator[Path]:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    pool = ProcessPoolExecutor(
+        min(workers, len(left)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_ignore_interrupt,
+    )
+    try:
+        waiting = [pool.submit(_work, job, planned) for planned in left]
+        for future in as_completed(waiting):
+            yield future.result()
+    finally:
+        # After an interrupt the episodes in work are given up, the finished stay.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ignore_interrupt() -> None:
+    """Leave Ctrl-C to the parent, which cancels what has not begun."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _work(job: Job, planned: PlannedEpisode) -> Path:
+    return _arm_of(_Key(job)).run(planned)
+
+
+class _Key:
+    """A job as a cache key: by its digest, since it holds unhashable values."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._text = repr(
+            (job.policy, job.suite.digest, job.guard, job.plant, job.folder)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other._text == self._text
+
+
+@lru_cache(maxsize=1)
+def _arm_of(key: _Key) -> Arm:
+    return Arm(key.job)
+
+
+def _run_ray(job: Job, left: Sequence[PlannedEpisode]) -> Iterator[Any]:
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise MissingExtraError("ray", "the executor ray") from None
+    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    remote = ray.remote(_work)
+    waiting = [remote.remote(job, planned) for planned in left]
+    while waiting:
+        done, waiting = ray.wait(waiting)
+        yield ray.get(done[0])
+
+
+def _bar(done: Iterable[Any], total: int, there: int, progress: bool) -> Iterable[Any]:
+    from tqdm import tqdm
+
+    shown = progress and sys.stderr.isatty()
+    bar: Iterable[Any] = tqdm(
+        done, total=total, initial=there, unit="episode", disable=not shown, leave=False
+    )
+    return bar

@@ -200,10 +200,20 @@ def mouth_contact(
 def _keep(
     row: Array, overlap: float, u: int, f: float, gd: float, gh: float, gs: float
 ) -> None:
-    """Keep the largest overlap with one tissue, where it is, and its gradient."""
+    """Keep the largest overlap with one tissue, where it is, and a mean gradient.
+
+    The gradients are weighed by the overlaps' squares: the largest one's alone would
+    jump where the tissue goes over from the bowl to the handle.
+    """
+    if overlap <= 1e-9:
+        return
+    weight = overlap * overlap
+    row[3] += weight * gd
+    row[4] += weight * gh
+    row[5] += weight * gs
+    row[7] += weight
     if overlap > row[0]:
         row[0], row[1], row[2] = overlap, u, f
-        row[3], row[4], row[5] = gd, gh, gs
 
 
 @numba.njit(cache=True)
@@ -262,7 +272,8 @@ def _sum_forces(
         if force <= 0.0:
             continue
         u, f = int(best[i, 1]), best[i, 2]
-        gd, gh, gs = best[i, 3], best[i, 4], best[i, 5]
+        total = best[i, 7]
+        gd, gh, gs = best[i, 3] / total, best[i, 4] / total, best[i, 5] / total
         weight += force
         for c in range(3):
             # Depth runs against the outward axis.

@@ -32,6 +32,7 @@ __all__ = [
     "StepRecord",
     "episodes_in",
     "read_header",
+    "read_length",
 ]
 
 
@@ -43,6 +44,8 @@ class Episode:
         header: What the writer was given.
         outcome: How it ended.
         length: Number of control steps.
+        final_observation: (o,) float32, what the policy would have seen after the
+            last step, or None.
     """
 
     def __init__(self, path: Path, facts: Mapping[str, Any], table: Any) -> None:
@@ -50,6 +53,10 @@ class Episode:
         self.header: dict[str, Any] = facts["header"]
         self.outcome: dict[str, Any] = facts["outcome"]
         self.length = int(facts["steps"])
+        last = facts.get("final_observation")
+        self.final_observation: npt.NDArray[np.float32] | None = (
+            None if last is None else np.array(last, dtype=np.float32)
+        )
         self._offset = int(facts["reset"])
         self._shapes: dict[str, list[Any]] = facts["columns"]
         self._table = table
@@ -225,6 +232,15 @@ def read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str,
     """
     facts = _facts(Path(path))
     return facts["header"], facts["outcome"]
+
+
+def read_length(path: str | os.PathLike[str]) -> int:
+    """Return the number of steps without reading them.
+
+    Raises:
+        RecordError: As :meth:`Episode.load`.
+    """
+    return int(_facts(Path(path))["steps"])
 
 
 def episodes_in(folder: str | os.PathLike[str]) -> list[Path]:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from physai.errors import ContractError, RecordError
 from physai.record.layout import (
@@ -110,11 +111,17 @@ class EpisodeWriter:
         self._numbers.append((*self._read_numbers(step), *step.values.values()))
         self._texts.append(_TEXTS(step))
 
-    def close(self, outcome: Mapping[str, Any] | None = None) -> Path:
+    def close(
+        self,
+        outcome: Mapping[str, Any] | None = None,
+        final_observation: npt.NDArray[Any] | None = None,
+    ) -> Path:
         """Write the file and return its path; a second call does nothing.
 
         Args:
             outcome: How the episode ended: success, cause, totals, interrupted.
+            final_observation: (o,) what the policy would have seen next; learning
+                from the last step needs it.
 
         Raises:
             RecordError: If the file cannot be written.
@@ -129,6 +136,7 @@ class EpisodeWriter:
             "header": self._header,
             "outcome": plain(dict(outcome or {}), "the outcome of an episode"),
             "columns": columns,
+            "final_observation": plain(final_observation, "the last observation"),
             "reset": self._reset is not None,
             "steps": self.length,
         }

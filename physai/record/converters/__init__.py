@@ -1,0 +1,1 @@
+"""Other people's dataset formats; each module has ``write(files, folder, manifest)``."""

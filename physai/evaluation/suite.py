@@ -353,14 +353,21 @@ def plan_suite(
 
 
 def _counts(suite: SuiteConfig, total: int) -> list[int]:
-    """Share the total over the cases: fixed numbers first, the rest by weight."""
-    free = [case for case in suite.cases if case.episodes is None]
+    """Share the total: fixed numbers first, the rest by weight (largest remainder)."""
     left = total - sum(case.episodes or 0 for case in suite.cases)
-    weight = sum(case.weight for case in free)
-    return [
-        case.episodes or max(1, math.ceil(left * case.weight / weight))
+    weight = sum(case.weight for case in suite.cases if case.episodes is None)
+    exact = [
+        float(case.episodes) if case.episodes else left * case.weight / weight
         for case in suite.cases
     ]
+    counts = [max(1, math.floor(share)) for share in exact]
+    order = sorted(range(len(exact)), key=lambda i: counts[i] - exact[i])
+    missing = total - sum(counts)
+    for place in [i for i in order if suite.cases[i].episodes is None][
+        : max(0, missing)
+    ]:
+        counts[place] += 1
+    return counts
 
 
 def group_of(environment: EnvironmentConfig, seed: int) -> str:

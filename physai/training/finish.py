@@ -1,0 +1,230 @@
+"""The end of a run: best policy to ONNX, held-out evaluation, card, signed bundle."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecNormalize
+
+from physai import content
+from physai.evaluation.statistics import clopper_pearson
+from physai.policy.bundle import write_bundle
+from physai.policy.policy import Policy, PolicyContract
+from physai.provenance import git_revision, versions
+from physai.record.signature import SigningKey, create_key, list_keys, load_key
+from physai.tasks import registry
+from physai.training.config import TrainConfig
+from physai.training.export import check_parity, export_onnx
+
+__all__ = ["evaluate_policy", "finish_run", "signing_key"]
+
+
+def signing_key(name: str = "default") -> SigningKey:
+    """Return a person's own key, made on first use outside any repository."""
+    known = [str(key["name"]) for key in list_keys()]
+    return load_key(name) if name in known else create_key(name)
+
+
+def finish_run(
+    config: TrainConfig,
+    folder: Path,
+    model: BaseAlgorithm,
+    normalizer: VecNormalize | None,
+    progress: dict[str, Any],
+) -> dict[str, Any]:
+    """Export the best policy of a run, evaluate it and write the bundle.
+
+    Args:
+        config: The run's config.
+        folder: The run folder.
+        model: The learner; its weights become those of the best evaluation.
+        normalizer: Its normalisation.
+        progress: What the run kept.
+
+    Returns:
+        The figures of the held-out evaluation.
+
+    Raises:
+        ContractError: If the exported policy differs from the trained one.
+    """
+    if (folder / "best_model.zip").is_file():
+        model.set_parameters(str(folder / "best_model.zip"), device=model.device)
+        if normalizer is not None:
+            stored = pickle.loads((folder / "best_normalizer.pkl").read_bytes())
+            normalizer.obs_rms = stored.obs_rms
+    onnx = folder / "policy.onnx"
+    export_onnx(model, normalizer, onnx)
+    env = registry.make(config.environment, guard=config.guard, distribution="test")
+    observations = _observations(env, 300)
+    parity = check_parity(model, normalizer, onnx, observations)
+    contract = _contract(config, env)
+    key = signing_key()
+    training = {
+        "config_digest": content.digest_value(config.model_dump(mode="json")),
+        "algorithm": config.algorithm,
+        "seed": config.seed,
+        "steps": int(model.num_timesteps),
+        "seconds": round(progress["seconds"], 1),
+        "git_revision": git_revision(),
+        "parity": parity,
+        "demonstration": progress.get("demonstration", {}),
+        "best": progress.get("best") or {},
+    }
+    bundle = write_bundle(
+        folder / "bundle",
+        model=onnx,
+        contract=contract,
+        card="# In evaluation\n",
+        key=key,
+        training=training,
+        versions=versions(),
+    )
+    figures = evaluate_policy(env, bundle.policy(), config.evaluation.final_episodes)
+    env.close()
+    (folder / "evaluation").mkdir(exist_ok=True)
+    (folder / "evaluation" / "held_out.json").write_text(json.dumps(figures, indent=2))
+    training["held_out"] = figures
+    write_bundle(
+        folder / "bundle",
+        model=onnx,
+        contract=contract,
+        card=write_card(config, figures, training),
+        key=key,
+        training=training,
+        versions=versions(),
+    )
+    return figures
+
+
+def evaluate_policy(env: Any, policy: Policy, episodes: int) -> dict[str, Any]:
+    """Run held-out episodes and count safe and unsafe successes and failures.
+
+    Seeds are the first ones of the environment's test distribution; an episode is safe
+    if the safety specification charged no cost.
+
+    Args:
+        env: An environment of the test distribution.
+        policy: The policy.
+        episodes: How many.
+
+    Returns:
+        The four-way table, the rate of safe success with its exact interval, mean
+        spill and the largest force at the mouth.
+    """
+    table = {
+        "safe_success": 0,
+        "safe_failure": 0,
+        "unsafe_success": 0,
+        "unsafe_failure": 0,
+    }
+    spilled, force, time_s = [], 0.0, []
+    for episode in range(episodes):
+        observation, _ = env.reset(seed=episode)
+        policy.reset()
+        done, info = False, {}
+        while not done:
+            observation, _, terminated, truncated, info = env.step(
+                policy.act(observation)
+            )
+            done = terminated or truncated
+        safe = "safe" if info["episode_cost"] <= 0.0 else "unsafe"
+        table[f"{safe}_{'success' if info['is_success'] else 'failure'}"] += 1
+        spilled.append(float(info.get("food_spilled", 0.0)))
+        force = max(force, float(info.get("peak_force_mouth_n", 0.0)))
+        time_s.append(float(info["time_s"]))
+    low, high = clopper_pearson(table["safe_success"], episodes, 0.95)
+    return {
+        "episodes": episodes,
+        "table": table,
+        "safe_success": table["safe_success"] / episodes,
+        "safe_success_interval_95": [low, high],
+        "mean_spilled": float(np.mean(spilled)),
+        "largest_mouth_force_n": force,
+        "mean_time_s": float(np.mean(time_s)),
+    }
+
+
+def write_card(
+    config: TrainConfig, figures: dict[str, Any], training: dict[str, Any]
+) -> str:
+    """Return the model card as Markdown; every figure comes from the run."""
+    low, high = figures["safe_success_interval_95"]
+    table = figures["table"]
+    shown = training["demonstration"]
+    lines = [
+        f"# {config.environment}: {config.algorithm}, seed {config.seed}",
+        "",
+        "Not a rated safety function. It is meant to run behind the guard of the safety",
+        "specification that its manifest names, and nowhere else.",
+        "",
+        "## What it can",
+        "",
+        f"Held-out evaluation, guard {config.guard}, {figures['episodes']} episodes of the",
+        "environment's test distribution (seeds that training never uses):",
+        "",
+        f"- safe success {figures['safe_success']:.1%} (95 % Clopper-Pearson "
+        f"{low:.1%} to {high:.1%})",
+        f"- safe failure {table['safe_failure']}, unsafe success "
+        f"{table['unsafe_success']}, unsafe failure {table['unsafe_failure']}",
+        f"- mean share of the bite spilled {figures['mean_spilled']:.3f}; largest force at "
+        f"the mouth {figures['largest_mouth_force_n']:.1f} N; mean duration "
+        f"{figures['mean_time_s']:.1f} s",
+        "",
+        "## How it was trained",
+        "",
+        f"- {config.algorithm} for {training['steps']} steps with guard {config.guard}; "
+        f"configuration digest {training['config_digest'][:16]}",
+        f"- demonstrations: {shown.get('episodes', 0)} episodes, {shown.get('samples', 0)} "
+        f"pairs; the expert succeeded in {shown.get('expert_success', 0.0):.0%}",
+        f"- git revision {training['git_revision'] or 'unknown'}; ONNX parity "
+        f"{training['parity']:.1e}",
+        "",
+        "## What it cannot",
+        "",
+        "- All figures are from simulation: screening, not a measurement on people.",
+        "- One seated person, one spoon, one robot; other tools and postures are out of",
+        "  scope, and so is any use without consent and a stop within the person's reach.",
+        "- It knows of people what trackers say; what they miss it cannot avoid.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _observations(env: Any, count: int) -> npt.NDArray[np.float32]:
+    """Record observations along expert and random actions."""
+    found: list[npt.NDArray[np.float32]] = []
+    expert = env.unwrapped.scripted_policy("expert")
+    episode = 0
+    while len(found) < count:
+        observation, _ = env.reset(seed=1000 + episode)
+        expert.reset()
+        env.action_space.seed(episode)
+        done, step = False, 0
+        while not done and len(found) < count:
+            found.append(np.array(observation))
+            action = expert.act(observation) if step % 3 else env.action_space.sample()
+            observation, _, terminated, truncated, _ = env.step(action)
+            done, step = terminated or truncated, step + 1
+        episode += 1
+    return np.stack(found)
+
+
+def _contract(config: TrainConfig, env: Any) -> PolicyContract:
+    world = env.unwrapped
+    return PolicyContract(
+        environment=config.environment,
+        observation_names=tuple(world.observation_names),
+        action_names=tuple(world.action_names),
+        control_hz=float(world.environment.control_hz),
+        digests={
+            "environment": world.environment.digest,
+            "robot": world.cycle.task.robot.digest,
+            "safety": world.cycle.spec.digest,
+        },
+    )

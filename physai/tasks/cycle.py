@@ -155,7 +155,7 @@ class Cycle:
         self.steps += 1
         truth = self._truth_or_measured()
         margins = self.scorer.update(truth.state, truth).copy()
-        cost = self.cost_of(margins)
+        cost = self.cost_of(margins, self.scorer.active)
         earned = self.task.reward(truth, sent)
         reward = earned.potential - self._potential + earned.rate
         self._potential = earned.potential
@@ -171,19 +171,22 @@ class Cycle:
             given, asked, sent, decision, margins, reward, cost, outcome, shown, stopped
         )
 
-    def cost_of(self, margins: Array) -> float:
+    def cost_of(self, margins: Array, active: npt.NDArray[np.bool_]) -> float:
         """Return the specification's cost of one step.
 
-        A violated rule costs its weight, and its weight again for every unit of the
-        normalised margin below 0; NaN counts as one unit.
+        A rule that is violated for longer than its hold window costs its weight, and
+        its weight again for every unit of the normalised margin below 0; NaN counts
+        as one unit.
 
         Args:
             margins: (r,) of the truth view.
+            active: (r,) whether each rule's window has passed.
         """
-        if (margins >= 0.0).all():
+        if not active.any():
             return 0.0
-        depth = np.where(margins >= 0.0, 0.0, 1.0 - np.nan_to_num(margins, nan=-1.0))
-        return float(self.spec.cost_weight @ depth)
+        depth = 1.0 - np.nan_to_num(margins, nan=-1.0)
+        counted = active & ~(margins >= 0.0)
+        return float(self.spec.cost_weight @ np.where(counted, depth, 0.0))
 
     def scripted_policy(self, name: str, seed: int = 0) -> Policy:
         """Return ``expert``, ``random``, ``random_white``, ``zero`` or ``adversary``.

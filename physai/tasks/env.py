@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,14 +13,16 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from physai.config import parse
-from physai.errors import ContractError, suggest
+from physai.errors import ContractError, MissingExtraError, suggest
 from physai.plant.scenario import Scenario
 from physai.tasks import registry
 
 if TYPE_CHECKING:
     from physai.plant.plant import Plant
+    from physai.plant.scenario import PlantConfig
     from physai.policy.policy import Policy
     from physai.record.episode import StepRecord
+    from physai.robot.description import Robot
     from physai.tasks.cycle import Cycle
 
 __all__ = ["PhysaiEnv"]
@@ -174,10 +178,34 @@ class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
         return self.cycle.scripted_policy(name, seed)
 
     def render(self) -> Any:
-        """Return a picture of the scene (height, width, 3) uint8, or show it."""
+        """Return a picture of the scene as it is, or show it in a window.
+
+        Returns:
+            (height, width, 3) uint8 in mode ``rgb_array``; None in mode ``human``.
+
+        Raises:
+            ContractError: Without a render mode, before the first reset, or where
+                there is no display.
+            MissingExtraError: Without the extra ``sim``.
+        """
         if self.render_mode is None:
-            raise ContractError('make the environment with render_mode="rgb_array"')
-        raise NotImplementedError
+            raise ContractError(
+                'pictures need a render mode: make(..., render_mode="rgb_array")'
+            )
+        if self.cycle.scenario is None:
+            raise ContractError("there is nothing to see yet: call reset first")
+        if self._picture is None:
+            self._picture = _picture(self.environment.plant, self.cycle.task.robot)
+        truth = self.cycle.truth
+        state = self.cycle.state if truth is None else truth.state
+        place = _mouth(self.environment.extras)
+        image = self._picture.draw(
+            state, mouth=None if place is None else state.extras[place]
+        )
+        if self.render_mode == "rgb_array":
+            return image
+        _show(self.environment.title.en, image)
+        return None
 
     def close(self) -> None:
         """Release plant and pictures; twice does no harm."""
@@ -209,6 +237,37 @@ class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
         info.update(self.cycle.figures.values())
         info["time_s"] = record.time_s
         info["latched"] = record.decision.latched
+
+
+def _picture(plant: PlantConfig, robot: Robot) -> Any:
+    try:
+        from physai.plant.picture import Picture
+    except ModuleNotFoundError:
+        raise MissingExtraError("sim", "a picture of the scene") from None
+    return Picture(plant, robot)
+
+
+def _mouth(extras: tuple[str, ...]) -> slice | None:
+    name = "mouth_x_in_world_m"
+    if name not in extras:
+        return None
+    return slice(extras.index(name), extras.index(name) + 3)
+
+
+def _show(title: str, image: Any) -> None:
+    if sys.platform == "linux" and not os.environ.keys() & {
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+    }:
+        raise ContractError(
+            'there is no display here: use render_mode="rgb_array" or --video FILE'
+        )
+    try:
+        import cv2
+    except ModuleNotFoundError:
+        raise MissingExtraError("sim", "a window with the scene") from None
+    cv2.imshow(title, image[:, :, ::-1])
+    cv2.waitKey(1)
 
 
 def _scenario(value: Scenario | Mapping[str, Any]) -> Scenario:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -195,6 +196,6 @@ def _disjoint(distributions: dict[str, DistributionConfig]) -> None:
         (d.seeds.first, d.seeds.first + d.seeds.count, name)
         for name, d in distributions.items()
     )
-    for (_, end, one), (start, _, other) in zip(taken, taken[1:], strict=False):
+    for (_, end, one), (start, _, other) in pairwise(taken):
         if start < end:
             raise ValueError(f'the seeds of "{one}" and "{other}" overlap')

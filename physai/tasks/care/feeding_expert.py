@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.tasks.care.feeding import CareFeeding
+from physai.tasks.care.feeding_kernel import mouth_frame
 from physai.types import Array, State
 
 __all__ = ["FeedingExpert"]
@@ -26,10 +27,16 @@ _WAIT_M = 0.34
 """Tip from the lips until the person agrees: outside the face zone."""
 _STANDOFF_M = 0.115
 _CLEAR_M = 0.17
-_DEPTH_M = 0.025
+_DEPTH_M = 0.022
+_CENTRE_M_S = 0.012
+_CENTRED_M = 0.006
+"""Inside the lips nothing advances that is farther from the axis."""
 _ALIGNED_M = 0.012
 _LEVEL_RAD = 0.12
 _OPEN_M = 0.016
+_FILTER = 0.25
+_JUMP_M = 0.03
+"""A head that moved so far is followed at once."""
 _EMPTY = 0.12
 """Share of the bite that may stay on a spoon."""
 
@@ -48,10 +55,12 @@ class FeedingExpert:
     def reset(self) -> None:
         """Start an episode."""
         self._done = False
+        self._mouth = np.full(3, np.nan)
+        self._frame = np.empty((3, 3))
 
     def act(self, state: State) -> npt.NDArray[np.float32]:
         """Return the action for a state."""
-        seen = self.task.observe(state).astype(np.float64)
+        seen = self._steadied(state, self.task.observe(state).astype(np.float64))
         opening, consent, stop, food = seen[7:11]
         slope = float(np.clip(seen[6], -0.9, 0.9))
         spoon = np.array([-np.sqrt(1.0 - slope * slope), 0.0, slope])
@@ -68,6 +77,16 @@ class FeedingExpert:
         turn = _limited(_GAIN_PER_S * seen[3:6], _TURN_RAD_S)
         return self._action(velocity, turn)
 
+    def _steadied(self, state: State, seen: Array) -> Array:
+        """Low-pass the mouth's place in the world: the face tracker is noisy."""
+        mouth = state.extras[:3]
+        if not np.linalg.norm(mouth - self._mouth) < _JUMP_M:
+            self._mouth = mouth.copy()
+        self._mouth += _FILTER * (mouth - self._mouth)
+        mouth_frame(state.extras, self._frame)
+        seen[:3] += self._frame.T @ (mouth - self._mouth)
+        return seen
+
     def _wait(self, tip: Array) -> Array:
         """Stay out of the face zone; a person who has not agreed is not crowded."""
         distance = float(np.linalg.norm(tip))
@@ -82,14 +101,22 @@ class FeedingExpert:
         aligned = lateral < (0.016 if inside else _ALIGNED_M) and angle < _LEVEL_RAD
         near = tip[0] < _STANDOFF_M + 0.02
         if near and aligned and (opening > _OPEN_M or tip[0] < 0.005):
-            return self._toward(tip, [-_DEPTH_M, 0.0, 0.0], _INSERT_M_S)
+            return self._insert(tip)
         if tip[0] < 0.005:
-            return np.zeros(3)
+            return self._insert(tip) * [0.0, 1.0, 1.0]
         if inside and not aligned:
             return self._toward(tip, [_STANDOFF_M, 0.0, 0.0], _INSERT_M_S)
         # A funnel: the farther from the axis, the farther out the goal.
         goal = [_STANDOFF_M + 0.3 * max(0.0, lateral - _ALIGNED_M), 0.0, 0.0]
         return self._toward(tip, goal, _CRUISE_M_S)
+
+    def _insert(self, tip: Array) -> Array:
+        """Along the axis, and to its middle first where the lips are near."""
+        across = _limited(_GAIN_PER_S * tip[1:] * -1.0, _CENTRE_M_S)
+        lateral = float(np.hypot(tip[1], tip[2]))
+        share = min(1.0, max(0.0, 2.0 - lateral / _CENTRED_M)) if tip[0] < 0.03 else 1.0
+        ahead = _limited(_GAIN_PER_S * np.array([-_DEPTH_M - tip[0]]), _INSERT_M_S)
+        return np.array([share * ahead[0], *across])
 
     def _toward(self, tip: Array, goal: list[float], speed: float) -> Array:
         return _limited(_GAIN_PER_S * (np.array(goal) - tip), speed)

@@ -48,4 +48,4 @@ class SceneConfig(Config):
 
     boxes: tuple[BoxConfig, ...] = ()
     cylinders: tuple[CylinderConfig, ...] = ()
-    cameras: dict[str, CameraConfig] = {}
+    cameras: dict[str, CameraConfig] = Field(default_factory=dict)

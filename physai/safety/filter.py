@@ -285,6 +285,9 @@ class Filter:
         if rule == "":
             return Solution(u, Outcome.UNCHANGED, "", 0.0)
         scaled = self._scaled(u)
+        if self.monitor.gate_exempt:
+            # A spoon between lips is slowed along its way, never pushed sideways.
+            scaled = self._shrunk(scaled)
         if self._satisfied(scaled):
             outcome = (
                 Outcome.SCALED
@@ -421,6 +424,19 @@ class Filter:
             return u
         factor = float((caps[over] / speeds[over]).min())
         return u * (factor * (1.0 - 1e-9))
+
+    def _shrunk(self, u: Array) -> Array:
+        """Slow down along the same direction until every row holds, if that helps."""
+        count = self._total
+        _excess(self._rows, self._limits, count, u, self._excess)
+        over = self._excess[:count] > 0.0
+        if not over.any():
+            return u
+        limits = self._limits[:count][over]
+        if (limits < 0.0).any():
+            return u
+        speeds = self._excess[:count][over] + limits
+        return u * (float((limits / speeds).min()) * (1.0 - 1e-9))
 
     def _satisfied(self, u: Array) -> bool:
         """Evaluate every row, bound and cap again; braking may exceed the box."""

@@ -163,7 +163,9 @@ def separation_rows(
                     allowed = max(free, p[7])
                 elif utensil[r]:
                     allowed = max(free, gate_utensil)
-                elif d > p[10]:
+                elif d > p[10] or gate_exempt:
+                    # At an open mouth the axis row bounds the whole rigid tool, hand
+                    # included; the coarse body track would only deflect it.
                     allowed = max(free, gate_carrier)
                 else:
                     allowed = max(free, min(p[9], gate_carrier))

@@ -57,8 +57,8 @@ class TrainConfig(Config):
     """Any algorithm of Stable-Baselines3 or sb3-contrib, by class name."""
     policy: str = "MlpPolicy"
     total_steps: Count
-    hyperparameters: dict[str, Any] = {}
-    policy_kwargs: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    policy_kwargs: dict[str, Any] = Field(default_factory=dict)
     normalize_observation: bool = True
     normalize_reward: bool = True
     vector: VectorConfig = VectorConfig()

@@ -1,0 +1,285 @@
+"""A virtual robot: any plant behind the rosbridge protocol, in real time.
+
+It behaves as a robot with the official bridge does, silence on bad messages included,
+and keeps its own last line of safety: without a fresh command it stops by itself, a
+stop holds until a person resets it, and a stale command is counted, never executed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from websockets.asyncio.server import Server, ServerConnection, serve
+
+from physai.errors import LinkError
+from physai.plant import messages
+from physai.plant.plant import Plant
+from physai.plant.ros import BridgeConfig
+from physai.plant.scenario import Scenario
+from physai.robot.description import Robot
+from physai.types import Command, State
+
+__all__ = ["RobotServer"]
+
+
+class RobotServer:
+    """Serves one plant.
+
+    Args:
+        plant: The plant; usually a simulated one.
+        robot: The robot.
+        hardware: Topic names, joint names and the command timeout.
+        scenario: What happens in it; begins again when its time is over.
+        control_hz: Rate of the plant [Hz].
+        host: Loopback unless a firewall and TLS proxy stand before it.
+        port: 0 lets the system choose.
+
+    Attributes:
+        port: The port in use.
+        statistics: Counts for tests and for the status service.
+    """
+
+    def __init__(
+        self, plant: Plant, robot: Robot, hardware: BridgeConfig, scenario: Scenario,
+        control_hz: float, host: str = "127.0.0.1", port: int = 0,
+    ) -> None:
+        self.plant, self.robot, self.hardware = plant, robot, hardware
+        self.scenario, self.period_s = scenario, 1.0 / control_hz
+        self.host, self.port = host, port
+        self.joints = hardware.joint_map(robot)
+        self._clients: dict[ServerConnection, set[str]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._running = threading.Event()
+        self._ready = threading.Event()
+        self._error: OSError | None = None
+        self._lock = threading.Lock()
+        self._command: Command | None = None
+        self._arrived_s = -math.inf
+        self._first: tuple[float, float] | None = None
+        self._sequence = -1
+        self.stopped = False
+        self._moving = False
+        self.statistics = {"commands": 0, "stale": 0, "rejected": 0, "timeouts": 0,
+                           "steps": 0, "late": 0}
+        self.largest_speed = 0.0
+
+    def start(self) -> RobotServer:
+        """Start serving in threads of its own; returns when the port is open.
+
+        Raises:
+            LinkError: If the port cannot be opened.
+        """
+        # Compiled code is loaded on first use: before anybody measures the link.
+        self.plant.reset(self.scenario)
+        for _ in range(3):
+            self.plant.advance()
+        self._running.set()
+        self._network = threading.Thread(target=self._serve, daemon=True)
+        self._network.start()
+        self._ready.wait(10.0)
+        if self._error is not None:
+            raise LinkError(f"{self.host}:{self.port} cannot be opened "
+                            f"({self._error.strerror or self._error})")
+        self._motion = threading.Thread(target=self._run, daemon=True)
+        self._motion.start()
+        return self
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"ws://{self.host}:{self.port}"
+
+    def close(self) -> None:
+        """Stop moving and serving."""
+        if not self._running.is_set():
+            return
+        self._running.clear()
+        self._motion.join(5.0)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._network.join(5.0)
+        self.plant.close()
+
+    def __enter__(self) -> RobotServer:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+
+        async def begin() -> Server:
+            return await serve(self._handle, self.host, self.port, compression=None)
+
+        try:
+            server = self._loop.run_until_complete(begin())
+        except OSError as error:
+            self._error = error
+            self._ready.set()
+            return
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        self._loop.run_forever()
+        server.close()
+        with contextlib.suppress(Exception):
+            self._loop.run_until_complete(asyncio.wait_for(server.wait_closed(), 1.0))
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        self._clients[connection] = set()
+        try:
+            async for frame in connection:
+                reply = self._answer(connection, frame)
+                if reply is not None:
+                    await connection.send(json.dumps(reply))
+        except Exception:
+            # A broken client is not the robot's business; its watchdog is.
+            pass
+        finally:
+            self._clients.pop(connection, None)
+
+    def _answer(self, connection: ServerConnection, frame: str | bytes) -> dict[str, Any] | None:
+        try:
+            message = json.loads(frame)
+            operation = message.get("op")
+        except (ValueError, AttributeError):
+            return None
+        if operation == "subscribe":
+            self._clients[connection].add(str(message.get("topic")))
+        elif operation == "unsubscribe":
+            self._clients[connection].discard(str(message.get("topic")))
+        elif operation == "publish":
+            self._take(str(message.get("topic")), message.get("msg"))
+        elif operation == "call_service":
+            return self._serve_call(message)
+        return None
+
+    def _take(self, topic: str, message: Any) -> None:
+        if topic == self.hardware.stop_topic.name and isinstance(message, dict):
+            if message.get("data", True):
+                self._stop()
+        elif topic == self.hardware.command.name:
+            try:
+                command = messages.parse_command(message, self.joints,
+                                                 len(self.robot.tool_channels))
+            except (LinkError, AttributeError, ValueError):
+                self.statistics["rejected"] += 1
+                return
+            self._accept(command)
+
+    def _accept(self, command: Command) -> None:
+        now = time.monotonic()
+        with self._lock:
+            fresh_session = now - self._arrived_s > 1.0 or self._first is None
+            if fresh_session or command.stamp_s < self._first[1] - 1.0:  # type: ignore[index]
+                self._first, self._sequence = (now, command.stamp_s), -1
+            begun, stamp = self._first  # type: ignore[misc]
+            late = (now - begun) - (command.stamp_s - stamp)
+            # The least delay seen is taken as none; clocks need not agree.
+            if late < 0.0:
+                self._first = (now, command.stamp_s)
+            if late > self.hardware.command_timeout_s or command.sequence <= self._sequence:
+                self.statistics["stale"] += 1
+                return
+            self._sequence, self._command, self._arrived_s = command.sequence, command, now
+            self.statistics["commands"] += 1
+
+    def _serve_call(self, message: dict[str, Any]) -> dict[str, Any]:
+        name, h = message.get("service"), self.hardware
+        success, text = True, ""
+        if name == h.stop_service.name:
+            self._stop()
+            text = "stopped"
+        elif name == h.reset_service.name:
+            self.stopped = False
+            release = getattr(self.plant, "release", None)
+            if release is not None:
+                release()
+            text = "reset"
+        elif name == h.status_service.name:
+            text = json.dumps({**self.statistics, "stopped": self.stopped,
+                               "largest_speed_rad_s": self.largest_speed,
+                               "moving": self._moving})
+        else:
+            success = False
+            text = f"no service {name}"
+        return {"op": "service_response", "service": name, "id": message.get("id"),
+                "result": success, "values": {"success": success, "message": text}}
+
+    def _stop(self) -> None:
+        self.stopped = True
+
+    def _run(self) -> None:
+        """Step the plant on absolute deadlines."""
+        self.plant.reset(self.scenario)
+        deadline, limit = time.monotonic(), self.scenario.duration_s
+        halted = False
+        while self._running.is_set():
+            deadline += self.period_s
+            if self.stopped and not halted:
+                self.plant.stop(1)
+            halted = self.stopped
+            self.plant.apply(self._current())
+            self.plant.advance()
+            state = self.plant.read()
+            speed = float(np.abs(state.actuator_velocity).max())
+            self._moving = speed > 0.01
+            self.largest_speed = max(self.largest_speed, speed)
+            self.statistics["steps"] += 1
+            self._publish(state)
+            if state.stamp_s > limit:
+                self.plant.reset(self.scenario)
+            wait = deadline - time.monotonic()
+            if wait > 0.0:
+                time.sleep(wait)
+            else:
+                self.statistics["late"] += 1
+                deadline = time.monotonic()
+
+    def _current(self) -> Command:
+        """Return the command to execute: the newest if fresh, otherwise standstill."""
+        n = len(self.robot.actuator_names)
+        tool = np.zeros(len(self.robot.tool_channels))
+        with self._lock:
+            command = self._command
+            if command is not None and not self.stopped:
+                if time.monotonic() - self._arrived_s <= self.hardware.command_timeout_s:
+                    return command
+                self.statistics["timeouts"] += 1
+                self._command = None
+        return Command(np.zeros(n), tool, 0.0, 0)
+
+    def _publish(self, state: State) -> None:
+        h, now = self.hardware, time.time()
+        frames = {
+            h.joint_states.name: messages.joint_message(
+                self.joints, state.actuator_position, state.actuator_velocity,
+                state.actuator_effort, now),
+            h.tool_force.name: messages.wrench_message(state.tool_force_in_world_n, now),
+            h.people.name: messages.people_message(
+                state.people, state.people_age_s, state.people_frame_age_s),
+            h.extras.name: messages.array_message(
+                np.concatenate([state.extras, state.extras_age_s])),
+            h.emergency_stop_topic.name: {"data": False},
+        }
+        texts = {topic: json.dumps({"op": "publish", "topic": topic, "msg": message})
+                 for topic, message in frames.items()}
+        self._loop.call_soon_threadsafe(self._broadcast, texts)
+
+    def _broadcast(self, texts: dict[str, str]) -> None:
+        for connection, topics in list(self._clients.items()):
+            for topic in topics & texts.keys():
+                # A slow client must not hold up the robot: skip what it cannot take.
+                if connection.transport.get_write_buffer_size() < 200_000:
+                    self._loop.create_task(_send(connection, texts[topic]))
+
+
+async def _send(connection: ServerConnection, text: str) -> None:
+    with contextlib.suppress(Exception):
+        await connection.send(text)

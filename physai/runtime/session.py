@@ -1,0 +1,181 @@
+"""Deploy a policy on a robot: checked start, loop, orderly end, and a ledger of it.
+
+A session refuses to start when the digest of the guard differs from the one that the
+policy's evidence was made with. It may only tighten the specification, by the measured
+round trip. It always ends with the robot stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from physai.errors import LinkError, PhysaiError, RefusedError
+from physai.plant.ros import RosPlant
+from physai.plant.scenario import Scenario
+from physai.policy.adapters import LoadedPolicy, load_policy
+from physai.provenance import environment_record
+from physai.record.ledger import Ledger, verify_ledger
+from physai.record.episode import EpisodeWriter, StepRecord
+from physai.runtime.loop import LoopReport, run_loop
+from physai.tasks import registry
+from physai.tasks.cycle import Cycle
+
+__all__ = ["STAGES", "deploy"]
+
+STAGES = ("shadow", "full")
+"""Release stages that this version runs; slow and supervised come later."""
+
+
+def deploy(
+    policy: str, hardware: str, *, url: str | None = None, stage: str = "full",
+    person: str = "", duration_s: float | None = None, out: Path, seed: int = 0,
+    stop_after_s: float | None = None, trust: bool = False,
+) -> dict[str, Any]:
+    """Run one session.
+
+    Args:
+        policy: As for :func:`physai.policy.adapters.load_policy`.
+        hardware: Hardware profile.
+        url: Address of the bridge; None takes the profile's.
+        stage: ``shadow`` (computed and logged, nothing sent) or ``full``.
+        person: Who approves that the robot moves; needed for ``full``.
+        duration_s: End after so long.
+        out: Folder for the ledger, the episode and ``deploy.json``.
+        seed: Of scripted policies.
+        stop_after_s: Request a software stop after so long (for drills).
+        trust: As for load_policy.
+
+    Returns:
+        The report, as in ``deploy.json``.
+
+    Raises:
+        RefusedError: If nobody approves, the stage is unknown or the digests differ.
+        LinkError: If the robot cannot be reached.
+    """
+    if stage not in STAGES:
+        raise RefusedError(f'stage "{stage}" is not run by this version; '
+                           f"valid: {', '.join(STAGES)}")
+    if stage == "full" and not person.strip():
+        raise RefusedError("a robot moves only when a person approves: name who does with "
+                           "--approved-by NAME, or use --stage shadow")
+    from physai.plant.ros import load_bridge
+
+    profile = load_bridge(hardware)
+    environment = registry.load_environment(profile.environment)
+    out.mkdir(parents=True, exist_ok=True)
+    cycle = registry.make_cycle(environment, plant="ros", guard="on", hardware=profile, url=url)
+    try:
+        loaded = load_policy(policy, env=cycle, trust=trust, seed=seed)
+        _check_digest(loaded, cycle)
+        with Ledger.open(out / "ledger.jsonl") as ledger:
+            result = _run(cycle, loaded, ledger, out, stage, person, duration_s, stop_after_s,
+                          policy)
+        result["ledger_verified"] = verify_ledger(out / "ledger.jsonl", {}).ok
+        (out / "deploy.json").write_text(json.dumps(result, indent=2))
+    finally:
+        cycle.close()
+    return result
+
+
+def _check_digest(loaded: LoadedPolicy, cycle: Cycle) -> None:
+    contract = loaded.contract
+    wanted = "" if contract is None else contract.digests.get("safety", "")
+    if wanted and wanted != cycle.spec.digest:
+        raise RefusedError(
+            f"the guard here has the digest {cycle.spec.digest[:12]}, the policy's evidence "
+            f"was made with {wanted[:12]}: evaluate the policy again with this guard first")
+
+
+def _run(
+    cycle: Cycle, loaded: LoadedPolicy, ledger: Ledger, out: Path, stage: str, person: str,
+    duration_s: float | None, stop_after_s: float | None, policy: str,
+) -> dict[str, Any]:
+    plant = cycle.plant
+    assert isinstance(plant, RosPlant)
+    scenario = cycle.task.sample_scenario(
+        cycle.environment.distributions["test"].seeds.first, "test")
+    _warm_up(cycle, loaded, scenario)
+    trips = plant.measure_round_trip()
+    p99 = float(np.quantile(trips, 0.99))
+    needed = plant.period_s + p99 + plant.hardware.maximum_actuator_delay_s
+    declared = cycle.spec.config.separation.reaction_time_s
+    tightened = cycle.guard.tighten(reaction_time_s=needed) if needed > declared else {}
+    ledger.append("deployment", policy=policy, policy_digest=loaded.digest, stage=stage,
+                  guard_digest=cycle.spec.digest, hardware=plant.hardware.name,
+                  round_trip_p99_s=p99, tightened=tightened)
+    last = {"rule": "", "action": 0}
+
+    def start() -> None:
+        if stage == "full":
+            ledger.append("approval", person=person, stage=stage)
+            plant.arm(person)
+
+    def follow(record: StepRecord) -> bool:
+        decision = record.decision
+        if decision.intervened and (decision.rule, int(decision.action)) != (
+                last["rule"], last["action"]):
+            kind = "stop" if decision.action >= 3 else "intervention"
+            ledger.append(kind, rule=decision.rule, action=decision.action.name,
+                          sentence=decision.sentence, time_s=record.time_s)
+        last.update(rule=decision.rule if decision.intervened else "",
+                    action=int(decision.action))
+        if plant.emergency_stop:
+            ledger.append("emergency_stop", time_s=record.time_s)
+            return True
+        if stage == "full" and not plant.armed:
+            ledger.append("link_lost", time_s=record.time_s)
+            return True
+        return stop_after_s is not None and record.time_s >= stop_after_s
+
+    header = {"scenario": scenario.model_dump(mode="json"), "seed": scenario.seed,
+              "case": "deployment", "group": "", "expect": scenario.expect,
+              "guard_mode": "on", "plant": "ros", "control_hz": cycle.environment.control_hz,
+              "environment_id": cycle.environment.id,
+              "extras": list(cycle.environment.extras),
+              "truth_extras": list(cycle.environment.truth_extras),
+              "digests": {"guard": cycle.spec.digest, "policy": loaded.digest}}
+    steps = None if duration_s is None else max(1, round(duration_s / plant.period_s))
+    report = LoopReport(ended="failed")
+    try:
+        report = run_loop(cycle, loaded, scenario, on_step=follow, on_start=start,
+                          writer=EpisodeWriter(out / "episode.parquet", header),
+                          maximum_steps=steps)
+    finally:
+        confirmed = True
+        if stage == "full":
+            try:
+                plant.stop(1)
+            except LinkError as error:
+                confirmed = False
+                ledger.append("stop_not_confirmed", reason=str(error))
+        ledger.append("end", ended=report.ended, steps=report.steps, stop_confirmed=confirmed)
+    status = _status(plant)
+    return {**asdict(report), "stage": stage, "policy": policy,
+            "guard_digest": cycle.spec.digest, "round_trip_p50_s": float(np.median(trips)),
+            "round_trip_p99_s": p99, "tightened": tightened, "stop_confirmed": confirmed,
+            "dropped_commands": plant.dropped_commands, "robot": status,
+            "environment": environment_record()}
+
+
+def _warm_up(cycle: Cycle, loaded: LoadedPolicy, scenario: Scenario) -> None:
+    """Load compiled code before the link is measured and anything may move."""
+    for _ in range(3):
+        observation = cycle.reset(scenario)
+        command = cycle.task.decode(loaded.act(observation), cycle.state)
+        cycle.guard.certify(cycle.state, command)
+    cycle.guard.reset()
+    time.sleep(0.5)
+
+
+def _status(plant: RosPlant) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = json.loads(plant.status().get("message", "{}"))
+        return answer
+    except (PhysaiError, ValueError):
+        return {}

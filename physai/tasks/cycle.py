@@ -119,7 +119,7 @@ class Cycle:
         self.state = self.plant.reset(scenario)
         self.truth = self.plant.truth()
         truth = self._truth_or_measured()
-        self.scorer.update(truth.state, truth)
+        self.scorer.update(truth.state, self.truth)
         nothing = Command(
             np.zeros(len(self.task.robot.actuator_names)),
             np.zeros(len(self.task.robot.tool_channels)),
@@ -154,7 +154,7 @@ class Cycle:
         self.truth = self.plant.truth()
         self.steps += 1
         truth = self._truth_or_measured()
-        margins = self.scorer.update(truth.state, truth).copy()
+        margins = self.scorer.update(truth.state, self.truth).copy()
         cost = self.cost_of(margins, self.scorer.active)
         earned = self.task.reward(truth, sent)
         reward = earned.potential - self._potential + earned.rate

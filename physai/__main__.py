@@ -1,0 +1,5 @@
+"""``python -m physai``."""
+
+from physai.cli import main
+
+raise SystemExit(main())

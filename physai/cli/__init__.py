@@ -1,0 +1,86 @@
+"""The command ``physai``: thin callers over the packages, one sentence per error.
+
+Exit codes: 0 done or passed, 1 ran and the verdict is not a pass, 2 bad input or
+refused, 130 interrupted. Modules are imported when their command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from physai.cli import content_commands, evaluation_commands, record_commands, robot_commands
+from physai.cli import run_commands
+from physai.errors import PhysaiError, suggest
+
+__all__ = ["main"]
+
+_GROUPS = (content_commands, run_commands, evaluation_commands, robot_commands,
+           record_commands)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one sentence, with the nearest valid choice."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the error for :func:`main` to print."""
+        raise PhysaiError(f"{self.prog}: {message}; see {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            name = action.metavar or action.dest
+            raise PhysaiError(f'{self.prog}: no {name} "{value}": '
+                              f"{suggest(str(value), map(str, action.choices))}")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    parser = _Parser(prog="physai", description="Develop, demonstrate and trust physical "
+                     "AI. Not a rated safety function.")
+    parser.add_argument("--content", metavar="DIR", help="site to use instead of the "
+                        "bundled content (or PHYSAI_CONTENT)")
+    parser.add_argument("--version", action="store_true", help="print versions")
+    commands = parser.add_subparsers(dest="command", metavar="command",
+                                     parser_class=_Parser)
+    for group in _GROUPS:
+        group.register(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: Without the program's name; None takes the process's.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        parser = build_parser()
+        options = parser.parse_args(arguments)
+        if options.content is not None:
+            from physai.content import use_site
+
+            use_site(options.content)
+        if options.version:
+            from physai.provenance import versions
+
+            for name, version in versions().items():
+                print(f"{name} {version}")
+            return 0
+        if options.command is None:
+            parser.print_help()
+            return 0
+        return int(options.function(options))
+    except PhysaiError as error:
+        print(str(error).replace("\n", " "), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0

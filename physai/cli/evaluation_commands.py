@@ -1,0 +1,120 @@
+"""Commands about evidence: evaluate, score, compare, report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from physai.cli.output import add_json, check_writable, need_simulator, print_result
+from physai.types import Verdict
+
+__all__ = ["register", "verdict_lines"]
+
+
+def register(commands: Any) -> None:
+    """Add the commands of this module."""
+    parser = commands.add_parser("evaluate", help="scripted suite: episodes, verdict, report")
+    parser.add_argument("policy")
+    parser.add_argument("--suite", required=True)
+    parser.add_argument("--guard", default="on", choices=("on", "observe", "off"),
+                        metavar="guard")
+    parser.add_argument("--plant", default="bullet", choices=("bullet", "mujoco"),
+                        metavar="plant")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--executor", default="local", choices=("local", "ray"),
+                        metavar="executor")
+    parser.add_argument("--out", metavar="DIR")
+    parser.add_argument("--trust", action="store_true")
+    add_json(parser)
+    parser.set_defaults(function=evaluate)
+    parser = commands.add_parser("score", help="judge stored episodes again")
+    parser.add_argument("episodes")
+    parser.add_argument("--suite", required=True)
+    parser.add_argument("--safety", metavar="SPEC", help="with other rules")
+    add_json(parser)
+    parser.set_defaults(function=score)
+    parser = commands.add_parser("compare", help="regression gate between two evaluations")
+    parser.add_argument("a")
+    parser.add_argument("b")
+    add_json(parser)
+    parser.set_defaults(function=compare)
+    parser = commands.add_parser("report", help="report page of evaluation folders")
+    parser.add_argument("folders", nargs="+")
+    parser.add_argument("--out", metavar="FILE")
+    parser.set_defaults(function=report)
+
+
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """Return a verdict for people: the four-way table first, then every rule."""
+    from physai.evaluation.statistics import clopper_pearson
+
+    table, total = verdict.table, max(1, sum(verdict.table.values()))
+    lines = [f"overall: {verdict.overall.replace('_', ' ')}", ""]
+    for key in ("safe_success", "safe_failure", "unsafe_success", "unsafe_failure"):
+        count = table[key]
+        low, high = clopper_pearson(count, total, 0.95)
+        lines.append(f"  {key.replace('_', ' '):16s} {count:5d} of {total}  "
+                     f"{count / total:6.1%}  (95 % {low:.1%} to {high:.1%})")
+    lines.append("")
+    for name, rule in verdict.rules.items():
+        lines.append(f"  {name:20s} {rule.get('verdict', '')!s:20s} "
+                     f"{rule.get('violations', 0)} of {rule.get('episodes', 0)} episodes, "
+                     f"bound {rule.get('bound', float('nan')):.1%}")
+    lines += ["", "This is not a rated safety function; figures are simulated screening."]
+    return lines
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(verdict)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """``physai evaluate``: 0 if the verdict is a pass, 1 otherwise."""
+    if options.plant == "bullet":
+        need_simulator("an evaluation in simulation")
+    if options.out:
+        check_writable(options.out)
+    from physai.evaluation import run_suite
+    from physai.report.report import write_report
+
+    made = run_suite(options.policy, options.suite, options.guard, options.plant,
+                     options.workers, options.executor, options.out, trust=options.trust,
+                     progress=not options.json)
+    page = write_report([made.folder], made.folder / "report.html")
+    verdict = made.verdict
+    print_result(options, {"folder": str(made.folder), **_verdict_json(verdict)},
+                 [*verdict_lines(verdict), "", str(page)])
+    return 0 if verdict.overall == "pass" else 1
+
+
+def score(options: argparse.Namespace) -> int:
+    """``physai score``."""
+    from physai.evaluation import load_suite
+    from physai.evaluation import score as score_it
+
+    verdict = score_it(options.episodes, load_suite(options.suite), options.safety)
+    print_result(options, _verdict_json(verdict), verdict_lines(verdict))
+    return 0 if verdict.overall == "pass" else 1
+
+
+def compare(options: argparse.Namespace) -> int:
+    """``physai compare A B``: 0 if B may replace A."""
+    from physai.evaluation import compare as compare_it
+
+    result = compare_it(options.a, options.b)
+    value = result.to_json()
+    print_result(options, value, list(result.sentences))
+    return 0 if result.verdict == "pass" else 1
+
+
+def report(options: argparse.Namespace) -> int:
+    """``physai report``."""
+    from physai.report.report import write_report
+
+    folders = [Path(folder) for folder in options.folders]
+    out = Path(options.out) if options.out else folders[0] / "report.html"
+    print(write_report(folders, out))
+    return 0

@@ -6,7 +6,7 @@
 
 roslibpy does the protocol, on its asyncio transport. What it gets wrong for robots is
 mended here: motion is never queued across an outage, a half-open link is noticed
-within a second, a plain socket leaves the machine only over loopback, and only topics
+within two seconds, a plain socket leaves the machine only over loopback, and only topics
 on the allow-list are touched.
 """
 
@@ -29,7 +29,8 @@ from physai.errors import LinkError, RefusedError, suggest
 
 __all__ = ["Client", "MotionPublisher", "Node", "Publisher", "Subscription", "Timer"]
 
-logging.getLogger("roslibpy").setLevel(logging.CRITICAL)
+for _name in ("roslibpy", "autobahn"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONNECT_S = 5.0
@@ -172,9 +173,10 @@ class Node:
         AsyncioRosBridgeClientFactory.maxDelay = 1.0
         self._ros = Ros(host, port, is_secure=secure, transport="asyncio",
                         headers={"Authorization": f"Bearer {token}"} if token else None)
-        # Without pings a dead Wi-Fi link looks connected for ever.
+        # Without pings a dead Wi-Fi link looks connected for ever. The library counts
+        # these timers in whole seconds, so that less than 1.5 s drops good links.
         self._ros.factory.setProtocolOptions(
-            autoPingInterval=0.4, autoPingTimeout=0.6, openHandshakeTimeout=2.0,
+            autoPingInterval=0.5, autoPingTimeout=1.5, openHandshakeTimeout=2.0,
             closeHandshakeTimeout=1.0)
         self._ros.on("ready", self._connected)
         self._ros.factory.on("ready", self._connected)

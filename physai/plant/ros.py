@@ -123,11 +123,12 @@ class RosPlant:
 
     Attributes:
         armed: Whether commands are sent.
+        stopped: Whether the robot's side reports a software stop.
+        emergency_stop: Whether its emergency stop is pressed.
         late_periods: Control periods that ended after their deadline.
         consecutive_late: How many of them in a row just now.
 
     Raises:
-        LinkError: If nothing answers.
         ContractError: If the profile does not fit the robot.
     """
 
@@ -154,13 +155,25 @@ class RosPlant:
         self._people_age, self._frame_age = np.zeros(0), math.inf
         self._extras, self._extras_age = np.zeros(0), np.zeros(0)
         self._arrived = {name: -math.inf for name in ("joints", "force", "people", "extras")}
-        self.emergency_stop = False
+        self._node: Node | None = None
         self.armed = False
         self.late_periods = self.consecutive_late = 0
         self._steps, self._deadline = 0, math.inf
         self._sent = Command(np.zeros(n), np.zeros(len(robot.tool_channels)), 0.0, -1)
         self._start = time.monotonic()
-        self.node = Node("physai", url or h.url, h.allowed())
+        self._url = url or h.url
+        self.emergency_stop = self.stopped = False
+
+    def connect(self) -> None:
+        """Open the link; :meth:`reset` does it if nobody did.
+
+        Raises:
+            LinkError: If nothing answers.
+        """
+        if self._node is not None:
+            return
+        h = self.hardware
+        self._node = Node("physai", self._url, h.allowed())
         self._subscriptions = [
             self.node.create_subscription(h.joint_states.type, h.joint_states.name, self._on_joints),
             self.node.create_subscription(h.tool_force.type, h.tool_force.name, self._on_force),
@@ -169,11 +182,23 @@ class RosPlant:
         ]
         self.node.create_subscription(
             h.emergency_stop_topic.type, h.emergency_stop_topic.name, self._on_emergency_stop)
+        self.node.create_subscription(h.stop_topic.type, h.stop_topic.name, self._on_stop)
         self._commands = self.node.create_motion_publisher(h.command.type, h.command.name)
         self._stop_topic = self.node.create_publisher(h.stop_topic.type, h.stop_topic.name)
         self._stop = self.node.create_client(h.stop_service.type, h.stop_service.name)
         self._status = self.node.create_client(h.status_service.type, h.status_service.name)
         self._connections = self.node.connections
+
+    @property
+    def node(self) -> Node:
+        """The link.
+
+        Raises:
+            LinkError: If it was never opened.
+        """
+        if self._node is None:
+            raise LinkError("the robot is not connected yet: reset the plant first")
+        return self._node
 
     @property
     def dropped_commands(self) -> int:
@@ -186,6 +211,7 @@ class RosPlant:
         Raises:
             LinkError: If a source stays silent or sends what cannot be used.
         """
+        self.connect()
         end = time.monotonic() + self.hardware.state_timeout_s
         while min(self._arrived.values()) < time.monotonic() - _FRESH_S:
             if time.monotonic() > end:
@@ -296,7 +322,8 @@ class RosPlant:
     def close(self) -> None:
         """Disarm and close the link; twice does no harm."""
         self.armed = False
-        self.node.destroy_node()
+        if self._node is not None:
+            self._node.destroy_node()
 
     def _on_joints(self, message: dict[str, Any]) -> None:
         position, velocity, effort = messages.parse_joints(message, self.joints)
@@ -325,6 +352,11 @@ class RosPlant:
         with self._lock:
             self._extras, self._extras_age = np.split(values, 2)
             self._arrived["extras"] = time.monotonic()
+
+    def _on_stop(self, message: dict[str, Any]) -> None:
+        self.stopped = bool(message.get("data", True))
+        if self.stopped:
+            self.armed = False
 
     def _on_emergency_stop(self, message: dict[str, Any]) -> None:
         self.emergency_stop = bool(message.get("data", True))

@@ -266,6 +266,7 @@ class RobotServer:
                 state.people, state.people_age_s, state.people_frame_age_s),
             h.extras.name: messages.array_message(
                 np.concatenate([state.extras, state.extras_age_s])),
+            h.stop_topic.name: {"data": self.stopped},
             h.emergency_stop_topic.name: {"data": False},
         }
         texts = {topic: json.dumps({"op": "publish", "topic": topic, "msg": message})

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from physai.body.person import SEGMENT_COUNT
 from physai.errors import LinkError, PhysaiError, RefusedError
 from physai.plant.ros import RosPlant
-from physai.plant.scenario import Scenario
 from physai.policy.adapters import LoadedPolicy, load_policy
 from physai.provenance import environment_record
 from physai.record.ledger import Ledger, verify_ledger
@@ -25,6 +25,7 @@ from physai.record.episode import EpisodeWriter, StepRecord
 from physai.runtime.loop import LoopReport, run_loop
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
+from physai.types import Command, State
 
 __all__ = ["STAGES", "deploy"]
 
@@ -100,7 +101,8 @@ def _run(
     assert isinstance(plant, RosPlant)
     scenario = cycle.task.sample_scenario(
         cycle.environment.distributions["test"].seeds.first, "test")
-    _warm_up(cycle, loaded, scenario)
+    _warm_up(cycle, loaded)
+    plant.connect()
     trips = plant.measure_round_trip()
     p99 = float(np.quantile(trips, 0.99))
     needed = plant.period_s + p99 + plant.hardware.maximum_actuator_delay_s
@@ -127,6 +129,9 @@ def _run(
                     action=int(decision.action))
         if plant.emergency_stop:
             ledger.append("emergency_stop", time_s=record.time_s)
+            return True
+        if plant.stopped:
+            ledger.append("stop_observed", time_s=record.time_s)
             return True
         if stage == "full" and not plant.armed:
             ledger.append("link_lost", time_s=record.time_s)
@@ -163,14 +168,30 @@ def _run(
             "environment": environment_record()}
 
 
-def _warm_up(cycle: Cycle, loaded: LoadedPolicy, scenario: Scenario) -> None:
-    """Load compiled code before the link is measured and anything may move."""
-    for _ in range(3):
-        observation = cycle.reset(scenario)
-        command = cycle.task.decode(loaded.act(observation), cycle.state)
-        cycle.guard.certify(cycle.state, command)
+def _warm_up(cycle: Cycle, loaded: LoadedPolicy) -> None:
+    """Load compiled code before the link is opened; a pause later would look like a
+    dead link to the other side."""
+    environment, robot = cycle.environment, cycle.task.robot
+    n, extras = len(robot.actuator_names), len(environment.extras)
+    people = np.full((cycle.spec.config.people_expected, SEGMENT_COUNT, 7), 3.0)
+    count = len(people)
+    for step in range(3):
+        people[:, :, 0] = 3.0 - step
+        state = State(
+            0.0, step, robot.home_position.copy(), np.zeros(n), np.zeros(n), 0.0,
+            environment.plant.base_pose, np.zeros(6), np.array([0.0] * 6 + [1.0]),
+            np.zeros(3), 0.0, people, np.zeros((count, SEGMENT_COUNT, 3)), np.zeros(count),
+            0.0, np.zeros((0, 7)), np.zeros(0), np.zeros(0), 0.0, np.full(extras, 0.5),
+            np.zeros(extras))
+        action = loaded.act(cycle.task.observe(state)) if loaded.contract else \
+            np.zeros(len(cycle.spaces.action_names))
+        fast = Command(np.full(n, 1.0), np.zeros(len(robot.tool_channels)), 0.0, 2 * step)
+        cycle.guard.certify(state, fast)
+        cycle.guard.certify(state, cycle.task.decode(action, state))
+        cycle.scorer.update(state)
+        cycle.task.outcome(cycle.task.measured(state))
     cycle.guard.reset()
-    time.sleep(0.5)
+    loaded.reset()
 
 
 def _status(plant: RosPlant) -> dict[str, Any]:

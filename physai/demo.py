@@ -65,7 +65,9 @@ class Film:
         self.picture.close()
 
 
-def draw_step(picture: Picture, cycle: Cycle, record: StepRecord, camera: str = "") -> Image:
+def draw_step(
+    picture: Picture, cycle: Cycle, record: StepRecord, camera: str = ""
+) -> Image:
     """Return a picture of a step with the guard's state drawn over it.
 
     Args:
@@ -82,15 +84,36 @@ def draw_step(picture: Picture, cycle: Cycle, record: StepRecord, camera: str = 
     except ImportError:
         raise MissingExtraError("sim", "drawing on pictures") from None
     action = record.decision.action.name.lower()
-    color = (40, 130, 70) if action == "none" else (200, 120, 20) if action in (
-        "slow", "limit") else (190, 40, 40)
+    color = (
+        (40, 130, 70)
+        if action == "none"
+        else (200, 120, 20)
+        if action in ("slow", "limit")
+        else (190, 40, 40)
+    )
     height, width = image.shape[:2]
     cv2.rectangle(image, (0, 0), (width, 54), (250, 250, 250), -1)
     cv2.rectangle(image, (0, 0), (10, 54), color, -1)
-    cv2.putText(image, f"{record.time_s:5.1f} s  guard: {action}  {record.decision.rule}",
-                (20, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (30, 40, 50), 1, cv2.LINE_AA)
-    cv2.putText(image, record.decision.sentence.split(" [")[0][:80], (20, 44),
-                cv2.FONT_HERSHEY_SIMPLEX, 0.42, (70, 80, 90), 1, cv2.LINE_AA)
+    cv2.putText(
+        image,
+        f"{record.time_s:5.1f} s  guard: {action}  {record.decision.rule}",
+        (20, 22),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.55,
+        (30, 40, 50),
+        1,
+        cv2.LINE_AA,
+    )
+    cv2.putText(
+        image,
+        record.decision.sentence.split(" [")[0][:80],
+        (20, 44),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.42,
+        (70, 80, 90),
+        1,
+        cv2.LINE_AA,
+    )
     margins = record.truth_margins
     if margins is not None:
         order = np.argsort(np.nan_to_num(margins, nan=-9.0))[:5]
@@ -98,9 +121,19 @@ def draw_step(picture: Picture, cycle: Cycle, record: StepRecord, camera: str = 
             y = height - 92 + 18 * row
             value = float(np.clip(np.nan_to_num(margins[index], nan=-1.0), 0.0, 1.0))
             bar = (40, 130, 70) if margins[index] >= 0 else (190, 40, 40)
-            cv2.putText(image, cycle.spec.rule_names[index], (12, y + 9),
-                        cv2.FONT_HERSHEY_SIMPLEX, 0.38, (40, 50, 60), 1, cv2.LINE_AA)
-            cv2.rectangle(image, (150, y), (150 + max(3, int(110 * value)), y + 9), bar, -1)
+            cv2.putText(
+                image,
+                cycle.spec.rule_names[index],
+                (12, y + 9),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                0.38,
+                (40, 50, 60),
+                1,
+                cv2.LINE_AA,
+            )
+            cv2.rectangle(
+                image, (150, y), (150 + max(3, int(110 * value)), y + 9), bar, -1
+            )
     return image
 
 
@@ -117,8 +150,15 @@ def run_demo(folder: Path) -> dict[str, Any]:
     arms = []
     for guard in ("off", "on"):
         _say(f"guard {guard}: {_SUITE} with the policy {_POLICY}")
-        arms.append(run_suite(_POLICY, _SUITE, guard, workers=2,
-                              out=folder / f"evaluation_guard_{guard}"))
+        arms.append(
+            run_suite(
+                _POLICY,
+                _SUITE,
+                guard,
+                workers=2,
+                out=folder / f"evaluation_guard_{guard}",
+            )
+        )
     _say("pictures")
     pictures = _take_pictures()
     for caption, data in pictures.items():
@@ -128,20 +168,36 @@ def run_demo(folder: Path) -> dict[str, Any]:
     deployed = _deploy(folder / "deployment")
     off, on = (arm.verdict for arm in arms)
     lines = _headline(off, on, deployed)
-    page = write_report([arm.folder for arm in arms], folder / "report.html", pictures,
-                        "Meal assistance with a spoon: guard off and on", lines)
-    lines = [*lines, f"report: {page.resolve()}",
-             f"took {time.monotonic() - start:.0f} s"]
-    return {"report": str(page), "guard_off": dict(off.table), "guard_on": dict(on.table),
-            "deployment": deployed, "seconds": time.monotonic() - start, "lines": lines}
+    page = write_report(
+        [arm.folder for arm in arms],
+        folder / "report.html",
+        pictures,
+        "Meal assistance with a spoon: guard off and on",
+        lines,
+    )
+    lines = [
+        *lines,
+        f"report: {page.resolve()}",
+        f"took {time.monotonic() - start:.0f} s",
+    ]
+    return {
+        "report": str(page),
+        "guard_off": dict(off.table),
+        "guard_on": dict(on.table),
+        "deployment": deployed,
+        "seconds": time.monotonic() - start,
+        "lines": lines,
+    }
 
 
 def _headline(off: Any, on: Any, deployed: dict[str, Any]) -> list[str]:
     def unsafe(verdict: Any) -> str:
         bad = verdict.table["unsafe_success"] + verdict.table["unsafe_failure"]
         moving = verdict.metrics["figures"]["episodes_with_moving_contact"]["count"]
-        return (f"{bad} of {sum(verdict.table.values())} episodes unsafe, {moving} with a "
-                "moving contact")
+        return (
+            f"{bad} of {sum(verdict.table.values())} episodes unsafe, {moving} with a "
+            "moving contact"
+        )
 
     return [
         f"guard off: {unsafe(off)}",
@@ -171,11 +227,18 @@ def _take_pictures() -> dict[str, bytes]:
         image = draw_step(picture, cycle, record, camera)
         return bytes(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes())
 
-    wanted = {"nominal_rest": ("Feeding a person at a table, guard on", "visitor", 0.01),
-              "misuse_reach": ("A hand reaches for the arm, guard on", "visitor", 0.0)}
+    wanted = {
+        "nominal_rest": ("Feeding a person at a table, guard on", "visitor", 0.01),
+        "misuse_reach": ("A hand reaches for the arm, guard on", "visitor", 0.0),
+    }
     for case, (caption, camera, depth) in wanted.items():
-        def look(record: StepRecord, caption: str = caption, camera: str = camera,
-                 depth: float = depth) -> bool:
+
+        def look(
+            record: StepRecord,
+            caption: str = caption,
+            camera: str = camera,
+            depth: float = depth,
+        ) -> bool:
             truth = record.truth
             assert truth is not None
             touched = bool(truth.contact.force_peak_n[:, 1:].any())
@@ -185,8 +248,12 @@ def _take_pictures() -> dict[str, bytes]:
                 found[caption.replace("guard on", "closer")] = encode(record, "face")
             return caption in found
 
-        run_loop(cycle, policy, cycle.task.sample_scenario(first + 3, "test", case),
-                 on_step=look)
+        run_loop(
+            cycle,
+            policy,
+            cycle.task.sample_scenario(first + 3, "test", case),
+            on_step=look,
+        )
     picture.close()
     cycle.close()
     return found
@@ -200,19 +267,52 @@ def _deploy(folder: Path) -> dict[str, Any]:
     hardware = load_bridge("franka")
     physai = [sys.executable, "-m", "physai"]
     server = subprocess.Popen(
-        [*physai, "robot", "franka", "--env", _ENVIRONMENT, "--port", "0", "--duration",
-         "90"], stdout=subprocess.PIPE, text=True)
+        [
+            *physai,
+            "robot",
+            "franka",
+            "--env",
+            _ENVIRONMENT,
+            "--port",
+            "0",
+            "--duration",
+            "90",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert server.stdout is not None
-        url = next((word.strip(",;") for line in server.stdout for word in line.split()
-                    if word.startswith("ws://")), "")
+        url = next(
+            (
+                word.strip(",;")
+                for line in server.stdout
+                for word in line.split()
+                if word.startswith("ws://")
+            ),
+            "",
+        )
         if not url:
             raise LinkError("the virtual robot did not start")
         operator = Node("operator", url, hardware.allowed())
         session = subprocess.Popen(
-            [*physai, "deploy", _POLICY, "--hardware", "franka", "--url", url, "--out",
-             str(folder), "--approved-by", "demonstration", "--duration", "30"],
-            stdout=subprocess.DEVNULL)
+            [
+                *physai,
+                "deploy",
+                _POLICY,
+                "--hardware",
+                "franka",
+                "--url",
+                url,
+                "--out",
+                str(folder),
+                "--approved-by",
+                "demonstration",
+                "--duration",
+                "30",
+            ],
+            stdout=subprocess.DEVNULL,
+        )
         standstill = _stop_while_moving(operator, hardware)
         session.wait(30)
         operator.destroy_node()
@@ -230,9 +330,12 @@ def _stop_while_moving(operator: Any, hardware: Any, moving_s: float = 6.0) -> f
     Returns:
         Time from the request to reported standstill [s].
     """
-    stop = operator.create_client(hardware.stop_service.type, hardware.stop_service.name)
-    status = operator.create_client(hardware.status_service.type,
-                                    hardware.status_service.name)
+    stop = operator.create_client(
+        hardware.stop_service.type, hardware.stop_service.name
+    )
+    status = operator.create_client(
+        hardware.status_service.type, hardware.status_service.name
+    )
 
     def moving() -> bool:
         return bool(json.loads(status.call({})["message"])["moving"])
@@ -240,7 +343,9 @@ def _stop_while_moving(operator: Any, hardware: Any, moving_s: float = 6.0) -> f
     begun, limit = None, time.monotonic() + 60.0
     while begun is None or time.monotonic() - begun < moving_s or not moving():
         if time.monotonic() > limit:
-            raise LinkError("the virtual robot never moved: see the deployment's ledger")
+            raise LinkError(
+                "the virtual robot never moved: see the deployment's ledger"
+            )
         if begun is None and moving():
             begun = time.monotonic()
         time.sleep(0.05)

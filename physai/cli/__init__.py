@@ -11,14 +11,24 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from physai.cli import content_commands, evaluation_commands, record_commands, robot_commands
-from physai.cli import run_commands
+from physai.cli import (
+    content_commands,
+    evaluation_commands,
+    record_commands,
+    robot_commands,
+    run_commands,
+)
 from physai.errors import PhysaiError, suggest
 
 __all__ = ["main"]
 
-_GROUPS = (content_commands, run_commands, evaluation_commands, robot_commands,
-           record_commands)
+_GROUPS = (
+    content_commands,
+    run_commands,
+    evaluation_commands,
+    robot_commands,
+    record_commands,
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,19 +41,28 @@ class _Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             name = action.metavar or action.dest
-            raise PhysaiError(f'{self.prog}: no {name} "{value}": '
-                              f"{suggest(str(value), map(str, action.choices))}")
+            raise PhysaiError(
+                f'{self.prog}: no {name} "{value}": '
+                f"{suggest(str(value), map(str, action.choices))}"
+            )
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
-    parser = _Parser(prog="physai", description="Develop, demonstrate and trust physical "
-                     "AI. Not a rated safety function.")
-    parser.add_argument("--content", metavar="DIR", help="site to use instead of the "
-                        "bundled content (or PHYSAI_CONTENT)")
+    parser = _Parser(
+        prog="physai",
+        description="Develop, demonstrate and trust physical "
+        "AI. Not a rated safety function.",
+    )
+    parser.add_argument(
+        "--content",
+        metavar="DIR",
+        help="site to use instead of the bundled content (or PHYSAI_CONTENT)",
+    )
     parser.add_argument("--version", action="store_true", help="print versions")
-    commands = parser.add_subparsers(dest="command", metavar="command",
-                                     parser_class=_Parser)
+    commands = parser.add_subparsers(
+        dest="command", metavar="command", parser_class=_Parser
+    )
     for group in _GROUPS:
         group.register(commands)
     return parser

@@ -28,7 +28,9 @@ def register(commands: Any) -> None:
     parser.set_defaults(function=init_site)
     parser = commands.add_parser("check", help="validate content files")
     parser.add_argument("paths", nargs="*")
-    parser.add_argument("--schema", metavar="DIR", help="write JSON Schemas for editors")
+    parser.add_argument(
+        "--schema", metavar="DIR", help="write JSON Schemas for editors"
+    )
     add_json(parser)
     parser.set_defaults(function=check_content)
 
@@ -39,17 +41,23 @@ def list_content(options: argparse.Namespace) -> int:
     found: dict[str, dict[str, str]] = {}
     lines: list[str] = []
     for kind in kinds:
-        entries = {name: _title(kind, path) for name, path in content.names(kind).items()}
+        entries = {
+            name: _title(kind, path) for name, path in content.names(kind).items()
+        }
         if kind == "envs":
             from physai.tasks.registry import ENVIRONMENTS
 
             by_name = {name: env for env, name in ENVIRONMENTS.items()}
-            entries = {by_name.get(name, name): title for name, title in entries.items()}
+            entries = {
+                by_name.get(name, name): title for name, title in entries.items()
+            }
         found[kind] = entries
         if not options.kind:
             lines.append(f"{kind}:")
-        lines.extend(f"{'' if options.kind else '  '}{name:34s} {title}"
-                     for name, title in entries.items())
+        lines.extend(
+            f"{'' if options.kind else '  '}{name:34s} {title}"
+            for name, title in entries.items()
+        )
     print_result(options, found[options.kind] if options.kind else found, lines)
     return 0
 
@@ -58,7 +66,9 @@ def _title(kind: str, path: Path) -> str:
     if kind == "policies":
         card = path / "card.md"
         return card.read_text().splitlines()[0].lstrip("# ") if card.is_file() else ""
-    file = {"robots": path / "robot.yaml", "hardware": path / "bridge.yaml"}.get(kind, path)
+    file = {"robots": path / "robot.yaml", "hardware": path / "bridge.yaml"}.get(
+        kind, path
+    )
     value = content.load_yaml(file)
     title = value.get("title", value.get("algorithm", value.get("robot", "")))
     return str(title.get("en", "") if isinstance(title, dict) else title)
@@ -76,8 +86,10 @@ def init_site(options: argparse.Namespace) -> int:
             shutil.copytree(source / name, target / name)
     except OSError as error:
         raise ContentError(f"{target}: cannot be written ({error.strerror})") from None
-    print(f"{target}: a site with {', '.join(content.FOLDERS)}; use it with "
-          f"--content {target}")
+    print(
+        f"{target}: a site with {', '.join(content.FOLDERS)}; use it with "
+        f"--content {target}"
+    )
     return 0
 
 
@@ -121,7 +133,9 @@ def check_content(options: argparse.Namespace) -> int:
     if options.paths:
         places = [(_kind_of(Path(p)), Path(p)) for p in options.paths]
     else:
-        places = [(kind, path) for kind in checkers for path in content.names(kind).values()]
+        places = [
+            (kind, path) for kind in checkers for path in content.names(kind).values()
+        ]
     results = []
     for kind, path in places:
         try:
@@ -129,8 +143,10 @@ def check_content(options: argparse.Namespace) -> int:
             results.append({"path": str(path), "ok": True, "error": ""})
         except PhysaiError as error:
             results.append({"path": str(path), "ok": False, "error": str(error)})
-    lines = [f"{'ok   ' if r['ok'] else 'WRONG'} {r['path'] if r['ok'] else r['error']}"
-             for r in results]
+    lines = [
+        f"{'ok   ' if r['ok'] else 'WRONG'} {r['path'] if r['ok'] else r['error']}"
+        for r in results
+    ]
     print_result(options, results, lines)
     return 0 if all(r["ok"] for r in results) else 2
 
@@ -139,15 +155,22 @@ def _kind_of(path: Path) -> str:
     if not path.exists():
         raise ContentError(f"{path}: there is no such file or folder")
     if path.is_dir():
-        for marker, kind in (("robot.yaml", "robots"), ("bridge.yaml", "hardware"),
-                             ("manifest.json", "policies")):
+        for marker, kind in (
+            ("robot.yaml", "robots"),
+            ("bridge.yaml", "hardware"),
+            ("manifest.json", "policies"),
+        ):
             if (path / marker).is_file():
                 return kind
     if path.name == "bridge.yaml":
         return "hardware"
     value = content.load_yaml(path)
-    for key, kind in (("task", "envs"), ("rules", "safety"), ("cases", "suites"),
-                      ("algorithm", "train")):
+    for key, kind in (
+        ("task", "envs"),
+        ("rules", "safety"),
+        ("cases", "suites"),
+        ("algorithm", "train"),
+    ):
         if key in value:
             return kind
     raise ContentError(f"{path}: is not a piece of content that this version knows")
@@ -162,6 +185,9 @@ def _write_schemas(folder: Path, checkers: dict[str, tuple[Any, Any]]) -> int:
     for kind, (_, model) in checkers.items():
         if model is not None:
             (folder / f"{kind}.schema.json").write_text(
-                json.dumps(json_schema(model), indent=2))
-    print(f"{folder}: JSON Schemas of {', '.join(k for k, v in checkers.items() if v[1])}")
+                json.dumps(json_schema(model), indent=2)
+            )
+    print(
+        f"{folder}: JSON Schemas of {', '.join(k for k, v in checkers.items() if v[1])}"
+    )
     return 0

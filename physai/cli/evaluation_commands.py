@@ -14,16 +14,21 @@ __all__ = ["register", "verdict_lines"]
 
 def register(commands: Any) -> None:
     """Add the commands of this module."""
-    parser = commands.add_parser("evaluate", help="scripted suite: episodes, verdict, report")
+    parser = commands.add_parser(
+        "evaluate", help="scripted suite: episodes, verdict, report"
+    )
     parser.add_argument("policy")
     parser.add_argument("--suite", required=True)
-    parser.add_argument("--guard", default="on", choices=("on", "observe", "off"),
-                        metavar="guard")
-    parser.add_argument("--plant", default="bullet", choices=("bullet", "mujoco"),
-                        metavar="plant")
+    parser.add_argument(
+        "--guard", default="on", choices=("on", "observe", "off"), metavar="guard"
+    )
+    parser.add_argument(
+        "--plant", default="bullet", choices=("bullet", "mujoco"), metavar="plant"
+    )
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--executor", default="local", choices=("local", "ray"),
-                        metavar="executor")
+    parser.add_argument(
+        "--executor", default="local", choices=("local", "ray"), metavar="executor"
+    )
     parser.add_argument("--out", metavar="DIR")
     parser.add_argument("--trust", action="store_true")
     add_json(parser)
@@ -34,7 +39,9 @@ def register(commands: Any) -> None:
     parser.add_argument("--safety", metavar="SPEC", help="with other rules")
     add_json(parser)
     parser.set_defaults(function=score)
-    parser = commands.add_parser("compare", help="regression gate between two evaluations")
+    parser = commands.add_parser(
+        "compare", help="regression gate between two evaluations"
+    )
     parser.add_argument("a")
     parser.add_argument("b")
     add_json(parser)
@@ -54,14 +61,21 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     for key in ("safe_success", "safe_failure", "unsafe_success", "unsafe_failure"):
         count = table[key]
         low, high = clopper_pearson(count, total, 0.95)
-        lines.append(f"  {key.replace('_', ' '):16s} {count:5d} of {total}  "
-                     f"{count / total:6.1%}  (95 % {low:.1%} to {high:.1%})")
+        lines.append(
+            f"  {key.replace('_', ' '):16s} {count:5d} of {total}  "
+            f"{count / total:6.1%}  (95 % {low:.1%} to {high:.1%})"
+        )
     lines.append("")
     for name, rule in verdict.rules.items():
-        lines.append(f"  {name:20s} {rule.get('verdict', '')!s:20s} "
-                     f"{rule.get('violations', 0)} of {rule.get('episodes', 0)} episodes, "
-                     f"bound {rule.get('bound', float('nan')):.1%}")
-    lines += ["", "This is not a rated safety function; figures are simulated screening."]
+        lines.append(
+            f"  {name:20s} {rule.get('verdict', '')!s:20s} "
+            f"{rule.get('violations', 0)} of {rule.get('episodes', 0)} episodes, "
+            f"bound {rule.get('bound', float('nan')):.1%}"
+        )
+    lines += [
+        "",
+        "This is not a rated safety function; figures are simulated screening.",
+    ]
     return lines
 
 
@@ -80,13 +94,24 @@ def evaluate(options: argparse.Namespace) -> int:
     from physai.evaluation import run_suite
     from physai.report.report import write_report
 
-    made = run_suite(options.policy, options.suite, options.guard, options.plant,
-                     options.workers, options.executor, options.out, trust=options.trust,
-                     progress=not options.json)
+    made = run_suite(
+        options.policy,
+        options.suite,
+        options.guard,
+        options.plant,
+        options.workers,
+        options.executor,
+        options.out,
+        trust=options.trust,
+        progress=not options.json,
+    )
     page = write_report([made.folder], made.folder / "report.html")
     verdict = made.verdict
-    print_result(options, {"folder": str(made.folder), **_verdict_json(verdict)},
-                 [*verdict_lines(verdict), "", str(page)])
+    print_result(
+        options,
+        {"folder": str(made.folder), **_verdict_json(verdict)},
+        [*verdict_lines(verdict), "", str(page)],
+    )
     return 0 if verdict.overall == "pass" else 1
 
 

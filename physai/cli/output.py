@@ -15,8 +15,9 @@ __all__ = ["add_json", "check_writable", "need_simulator", "print_result"]
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
-    parser.add_argument("--json", action="store_true",
-                        help="print JSON and nothing else on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON and nothing else on stdout"
+    )
 
 
 def print_result(options: argparse.Namespace, value: Any, lines: list[str]) -> None:
@@ -41,8 +42,10 @@ def check_writable(folder: str | os.PathLike[str]) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ContentError(f"{path}: cannot be written to ({error.strerror}); choose "
-                           "another folder with --out") from None
+        raise ContentError(
+            f"{path}: cannot be written to ({error.strerror}); choose "
+            "another folder with --out"
+        ) from None
     return path
 
 

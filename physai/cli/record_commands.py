@@ -15,11 +15,18 @@ __all__ = ["register"]
 
 def register(commands: Any) -> None:
     """Add the commands of this module."""
-    parser = commands.add_parser("keys", help="create, list, export or trust signing keys")
-    parser.add_argument("action", choices=("create", "list", "export", "trust"),
-                        metavar="action")
-    parser.add_argument("name", nargs="?", default="default",
-                        help="of the key; for trust, a file with an exported key")
+    parser = commands.add_parser(
+        "keys", help="create, list, export or trust signing keys"
+    )
+    parser.add_argument(
+        "action", choices=("create", "list", "export", "trust"), metavar="action"
+    )
+    parser.add_argument(
+        "name",
+        nargs="?",
+        default="default",
+        help="of the key; for trust, a file with an exported key",
+    )
     add_json(parser)
     parser.set_defaults(function=keys)
     parser = commands.add_parser("verify", help="verify a bundle, ledger or data set")
@@ -28,8 +35,9 @@ def register(commands: Any) -> None:
     parser.set_defaults(function=verify)
     parser = commands.add_parser("convert", help="data sets for others' tools")
     parser.add_argument("episodes")
-    parser.add_argument("--to", required=True, choices=("mcap", "lerobot", "minari"),
-                        metavar="format")
+    parser.add_argument(
+        "--to", required=True, choices=("mcap", "lerobot", "minari"), metavar="format"
+    )
     parser.add_argument("--out", metavar="DIR")
     parser.set_defaults(function=convert)
 
@@ -40,17 +48,25 @@ def keys(options: argparse.Namespace) -> int:
 
     if options.action == "create":
         key = signature.create_key(options.name)
-        print_result(options, {"id": key.id, "name": options.name},
-                     [f"key {options.name} ({key.id}) in {signature.keys_folder()}"])
+        print_result(
+            options,
+            {"id": key.id, "name": options.name},
+            [f"key {options.name} ({key.id}) in {signature.keys_folder()}"],
+        )
     elif options.action == "list":
         found = signature.list_keys()
-        print_result(options, found, [f"{k['name']}  {k}" for k in found] or ["no keys"])
+        print_result(
+            options, found, [f"{k['name']}  {k}" for k in found] or ["no keys"]
+        )
     elif options.action == "export":
         print(json.dumps(signature.export_key(options.name), indent=2, default=str))
     else:
         file = Path(options.name)
-        public = json.loads(file.read_text()) if file.is_file() else \
-            signature.export_key(options.name)
+        public = (
+            json.loads(file.read_text())
+            if file.is_file()
+            else signature.export_key(options.name)
+        )
         print(f"trusted: {signature.trust_key(public)}")
     return 0
 
@@ -71,8 +87,14 @@ def verify(options: argparse.Namespace) -> int:
         from physai.policy.bundle import verify_bundle
 
         summary = verify_bundle(path)
-        print_result(options, summary, [f"{path}: verified", *(
-            f"  {key}: {value}" for key, value in summary.items())])
+        print_result(
+            options,
+            summary,
+            [
+                f"{path}: verified",
+                *(f"  {key}: {value}" for key, value in summary.items()),
+            ],
+        )
         return 0
     if path.is_dir():
         from physai.record.dataset import verify_dataset

@@ -22,8 +22,9 @@ def register(commands: Any) -> None:
     parser.set_defaults(function=run_demo)
     parser = commands.add_parser("train", help="train from a config file")
     parser.add_argument("config")
-    parser.add_argument("--set", dest="settings", action="append", default=[],
-                        metavar="key=value")
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="key=value"
+    )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), metavar="device")
     parser.add_argument("--out", metavar="DIR")
@@ -33,16 +34,24 @@ def register(commands: Any) -> None:
     parser = commands.add_parser("run", help="run episodes")
     parser.add_argument("env")
     parser.add_argument("--policy", default="expert")
-    parser.add_argument("--plant", default="bullet", choices=("bullet", "mujoco", "ros"),
-                        metavar="plant")
-    parser.add_argument("--guard", default="on", choices=("on", "observe", "off"),
-                        metavar="guard")
+    parser.add_argument(
+        "--plant",
+        default="bullet",
+        choices=("bullet", "mujoco", "ros"),
+        metavar="plant",
+    )
+    parser.add_argument(
+        "--guard", default="on", choices=("on", "observe", "off"), metavar="guard"
+    )
     parser.add_argument("--episodes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--video", metavar="FILE")
     parser.add_argument("--log", metavar="DIR")
-    parser.add_argument("--trust", action="store_true",
-                        help="load what can run code or is not signed by a trusted key")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="load what can run code or is not signed by a trusted key",
+    )
     add_json(parser)
     parser.set_defaults(function=run)
     parser = commands.add_parser("bench", help="the benchmark table")
@@ -69,14 +78,25 @@ def train(options: argparse.Namespace) -> int:
         from physai.training.train import train as train_it
     except ModuleNotFoundError as error:
         raise MissingExtraError("train", "training") from error
-    folder = train_it(options.config, options.settings, options.seed, options.device,
-                      options.out, options.resume)
+    folder = train_it(
+        options.config,
+        options.settings,
+        options.seed,
+        options.device,
+        options.out,
+        options.resume,
+    )
     figures = json.loads((folder / "evaluation" / "held_out.json").read_text())
     low, high = figures["safe_success_interval_95"]
-    print_result(options, {"folder": str(folder), **figures}, [
-        f"{folder}: bundle, curves.svg, evaluation",
-        f"safe success on held-out seeds {figures['safe_success']:.1%} "
-        f"(95 % interval {low:.1%} to {high:.1%}, {figures['episodes']} episodes)"])
+    print_result(
+        options,
+        {"folder": str(folder), **figures},
+        [
+            f"{folder}: bundle, curves.svg, evaluation",
+            f"safe success on held-out seeds {figures['safe_success']:.1%} "
+            f"(95 % interval {low:.1%} to {high:.1%}, {figures['episodes']} episodes)",
+        ],
+    )
     return 0
 
 
@@ -94,25 +114,50 @@ def run(options: argparse.Namespace) -> int:
     log = check_writable(options.log) if options.log else None
     rows: list[dict[str, Any]] = []
     try:
-        policy = load_policy(options.policy, env=cycle, trust=options.trust,
-                             seed=options.seed)
+        policy = load_policy(
+            options.policy, env=cycle, trust=options.trust, seed=options.seed
+        )
         film = _Film(cycle, options.video) if options.video else None
         first = cycle.environment.distributions["test"].seeds.first
         for episode in range(options.episodes):
-            scenario = cycle.task.sample_scenario(first + options.seed + episode, "test")
-            writer = EpisodeWriter(log / f"episode_{scenario.seed}.parquet",
-                                   episode_header(cycle, scenario)) if log else None
-            report = run_loop(cycle, policy, scenario, writer=writer,
-                              on_step=film.take if film else None)
-            rows.append({"seed": scenario.seed, "case": scenario.case,
-                         "success": report.success, "cost": report.cost,
-                         "ended": report.ended, "time_s": report.steps / 20.0,
-                         "interventions": report.interventions, **report.figures})
+            scenario = cycle.task.sample_scenario(
+                first + options.seed + episode, "test"
+            )
+            writer = (
+                EpisodeWriter(
+                    log / f"episode_{scenario.seed}.parquet",
+                    episode_header(cycle, scenario),
+                )
+                if log
+                else None
+            )
+            report = run_loop(
+                cycle,
+                policy,
+                scenario,
+                writer=writer,
+                on_step=film.take if film else None,
+            )
+            rows.append(
+                {
+                    "seed": scenario.seed,
+                    "case": scenario.case,
+                    "success": report.success,
+                    "cost": report.cost,
+                    "ended": report.ended,
+                    "time_s": report.steps / 20.0,
+                    "interventions": report.interventions,
+                    **report.figures,
+                }
+            )
             if not options.json:
                 last = rows[-1]
-                print(f"{last['case']:24s} success {last['success']!s:5s} cost "
-                      f"{last['cost']:.2f} time {last['time_s']:.1f} s interventions "
-                      f"{last['interventions']:.0f} ({last['ended']})", flush=True)
+                print(
+                    f"{last['case']:24s} success {last['success']!s:5s} cost "
+                    f"{last['cost']:.2f} time {last['time_s']:.1f} s interventions "
+                    f"{last['interventions']:.0f} ({last['ended']})",
+                    flush=True,
+                )
         if film:
             film.close()
     finally:

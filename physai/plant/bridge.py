@@ -70,8 +70,15 @@ class MotionPublisher:
         node.on_connected(self._advertise)
 
     def _advertise(self) -> None:
-        self._node.send({"op": "advertise", "topic": self._topic, "type": self._kind,
-                         "latch": False, "queue_size": 1})
+        self._node.send(
+            {
+                "op": "advertise",
+                "topic": self._topic,
+                "type": self._kind,
+                "latch": False,
+                "queue_size": 1,
+            }
+        )
 
     def publish(self, message: dict[str, Any]) -> bool:
         """Send a message now; returns False if there is no link."""
@@ -115,7 +122,9 @@ class Client:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def call(self, request: dict[str, Any] | None = None, timeout_s: float = 2.0) -> Any:
+    def call(
+        self, request: dict[str, Any] | None = None, timeout_s: float = 2.0
+    ) -> Any:
         """Call and wait; never from a callback.
 
         Raises:
@@ -126,8 +135,10 @@ class Client:
         except ServiceException as error:
             raise LinkError(f"service {self._service.name} failed: {error}") from None
         except Exception as error:
-            raise LinkError(f"service {self._service.name} did not answer within "
-                            f"{timeout_s:g} s ({type(error).__name__})") from None
+            raise LinkError(
+                f"service {self._service.name} did not answer within "
+                f"{timeout_s:g} s ({type(error).__name__})"
+            ) from None
 
 
 class Timer:
@@ -158,7 +169,10 @@ class Node:
     """
 
     def __init__(
-        self, name: str, url: str, topics: Iterable[str] | None = None,
+        self,
+        name: str,
+        url: str,
+        topics: Iterable[str] | None = None,
         timeout_s: float = _CONNECT_S,
     ) -> None:
         self.name, self.url = name, url
@@ -171,13 +185,21 @@ class Node:
         token = os.environ.get(TOKEN_VARIABLE)
         AsyncioRosBridgeClientFactory.initialDelay = 0.2
         AsyncioRosBridgeClientFactory.maxDelay = 1.0
-        self._ros = Ros(host, port, is_secure=secure, transport="asyncio",
-                        headers={"Authorization": f"Bearer {token}"} if token else None)
+        self._ros = Ros(
+            host,
+            port,
+            is_secure=secure,
+            transport="asyncio",
+            headers={"Authorization": f"Bearer {token}"} if token else None,
+        )
         # Without pings a dead Wi-Fi link looks connected for ever. The library counts
         # these timers in whole seconds, so that less than 1.5 s drops good links.
         self._ros.factory.setProtocolOptions(
-            autoPingInterval=0.5, autoPingTimeout=1.5, openHandshakeTimeout=2.0,
-            closeHandshakeTimeout=1.0)
+            autoPingInterval=0.5,
+            autoPingTimeout=1.5,
+            openHandshakeTimeout=2.0,
+            closeHandshakeTimeout=1.0,
+        )
         self._ros.on("ready", self._connected)
         self._ros.factory.on("ready", self._connected)
         self._ros.factory.on("close", self._lost)
@@ -185,8 +207,10 @@ class Node:
             self._connected()
         if not self._ready.wait(timeout_s):
             self.destroy_node()
-            raise LinkError(f"no rosbridge answers at {url} within {timeout_s:g} s: is the "
-                            "robot's bridge (or physai robot) running, and the port right?")
+            raise LinkError(
+                f"no rosbridge answers at {url} within {timeout_s:g} s: is the "
+                "robot's bridge (or physai robot) running, and the port right?"
+            )
 
     def __enter__(self) -> Node:
         return self
@@ -227,7 +251,8 @@ class Node:
         """Subscribe to a topic; only the newest message is kept on the way."""
         subscription = Subscription(callback)
         Topic(self._ros, self._permitted(topic), kind, queue_length=1).subscribe(
-            subscription._receive)
+            subscription._receive
+        )
         return subscription
 
     def create_client(self, kind: str, service: str) -> Client:
@@ -249,7 +274,8 @@ class Node:
         for timer in self._timers:
             if timer.due_s <= now:
                 timer.due_s += timer.period_s * max(
-                    1, int((now - timer.due_s) / timer.period_s) + 1)
+                    1, int((now - timer.due_s) / timer.period_s) + 1
+                )
                 timer.callback()
 
     def spin(self, seconds: float | None = None) -> None:
@@ -268,8 +294,10 @@ class Node:
 
     def _permitted(self, name: str) -> str:
         if self._allowed is not None and name not in self._allowed:
-            raise RefusedError(f'"{name}" is not on the allow-list of this bridge; '
-                               f"{suggest(name, self._allowed)}")
+            raise RefusedError(
+                f'"{name}" is not on the allow-list of this bridge; '
+                f"{suggest(name, self._allowed)}"
+            )
         return name
 
     def _connected(self, *_: object) -> None:
@@ -294,9 +322,13 @@ def _checked_url(url: str) -> tuple[str, int, bool]:
     except ValueError:
         port = None
     if parts.scheme not in ("ws", "wss") or not parts.hostname or port is None:
-        raise LinkError(f'"{url}" is not the address of a rosbridge; write '
-                        "ws://127.0.0.1:9090 or wss://HOST:PORT")
+        raise LinkError(
+            f'"{url}" is not the address of a rosbridge; write '
+            "ws://127.0.0.1:9090 or wss://HOST:PORT"
+        )
     if parts.scheme == "ws" and parts.hostname not in _LOOPBACK:
-        raise RefusedError(f"{url}: a plain socket leaves this machine only over "
-                           "loopback; use wss:// with a certificate and a token")
+        raise RefusedError(
+            f"{url}: a plain socket leaves this machine only over "
+            "loopback; use wss:// with a certificate and a token"
+        )
     return parts.hostname, port, parts.scheme == "wss"

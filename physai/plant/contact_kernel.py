@@ -35,8 +35,17 @@ Flags = npt.NDArray[np.bool_]
 
 # Lasting state of a pair (person, segment, shape).
 (
-    P_COMPRESSION, P_PREDICTED, P_DRIVE, P_AHEAD, P_USED, P_LATE, P_LAST,
-    P_NX, P_NY, P_NZ, P_MASS,
+    P_COMPRESSION,
+    P_PREDICTED,
+    P_DRIVE,
+    P_AHEAD,
+    P_USED,
+    P_LATE,
+    P_LAST,
+    P_NX,
+    P_NY,
+    P_NZ,
+    P_MASS,
 ) = range(11)
 PAIR_COLUMNS = 11
 I_PHASE, I_AREA, I_AGE = range(3)
@@ -45,8 +54,23 @@ FREE, WAITING, TOUCHED = 0, 1, 2
 
 # Work of one near pair in one substep.
 (
-    N_X, N_Y, N_Z, N_NX, N_NY, N_NZ, N_GAP, N_ROBOT, N_PERSON, N_P, N_V, N_DRIVE,
-    N_FORCE, N_PEAK, N_SPRING, N_DAMP, N_NOW,
+    N_X,
+    N_Y,
+    N_Z,
+    N_NX,
+    N_NY,
+    N_NZ,
+    N_GAP,
+    N_ROBOT,
+    N_PERSON,
+    N_P,
+    N_V,
+    N_DRIVE,
+    N_FORCE,
+    N_PEAK,
+    N_SPRING,
+    N_DAMP,
+    N_NOW,
 ) = range(17)
 NEAR_COLUMNS = 17
 J_PERSON, J_SEGMENT, J_SHAPE, J_PAIR, J_AREA, J_REFRESH = range(6)
@@ -58,13 +82,27 @@ AREA_COLUMNS = 8
 
 # What a control step keeps of them, in the order of physai.types.Contact.
 (
-    R_PEAK, R_MEAN, R_PRESSURE, R_AGE, R_ROBOT, R_PERSON, R_CLAMPED, R_LINK,
+    R_PEAK,
+    R_MEAN,
+    R_PRESSURE,
+    R_AGE,
+    R_ROBOT,
+    R_PERSON,
+    R_CLAMPED,
+    R_LINK,
 ) = range(8)
 RECORD_COLUMNS = 8
 
 # Settings that the loops need.
 (
-    C_STEPS, C_DAMPING, C_PULL, C_PULL_AFTER, C_FORWARD, C_AHEAD, C_RETURN, C_HERTZ,
+    C_STEPS,
+    C_DAMPING,
+    C_PULL,
+    C_PULL_AFTER,
+    C_FORWARD,
+    C_AHEAD,
+    C_RETURN,
+    C_HERTZ,
 ) = range(8)
 
 HEAD_SEGMENTS = 2
@@ -211,7 +249,11 @@ def _geometry(
 
 @numba.njit(cache=True)
 def _track(
-    gap: float, approach: float, refresh: int, state: Array, flags: Integers,
+    gap: float,
+    approach: float,
+    refresh: int,
+    state: Array,
+    flags: Integers,
     work: Integers,
 ) -> None:
     """Carry the compression of one near pair to the start of this substep."""
@@ -304,15 +346,50 @@ def integrate(
         for i in range(first, last):
             mass = max(mass, table[near_integer[i, J_AREA], 0])
         y = yields[p, s]
-        _prepare(first, last, near, near_integer, pair, pair_integer,
-                 mass, _blocked(y, travel[p, s], support[p, s]), table, shape,
-                 constants, dt)
-        blocked = _inner_steps(first, last, near, near_integer, pair, mass, y,
-                               travel[p, s], support[p, s], constants, dt)
+        _prepare(
+            first,
+            last,
+            near,
+            near_integer,
+            pair,
+            pair_integer,
+            mass,
+            _blocked(y, travel[p, s], support[p, s]),
+            table,
+            shape,
+            constants,
+            dt,
+        )
+        blocked = _inner_steps(
+            first,
+            last,
+            near,
+            near_integer,
+            pair,
+            mass,
+            y,
+            travel[p, s],
+            support[p, s],
+            constants,
+            dt,
+        )
         blocked = blocked or _squeezed(first, last, near)
         for i in range(first, last):
-            written = _collect(i, near, near_integer, pair, pair_integer, blocked,
-                               table, shape, constants, dt, area_now, forces, written)
+            written = _collect(
+                i,
+                near,
+                near_integer,
+                pair,
+                pair_integer,
+                blocked,
+                table,
+                shape,
+                constants,
+                dt,
+                area_now,
+                forces,
+                written,
+            )
         first = last
     _relax(count, near_integer, yields, constants[C_RETURN], dt)
     return written
@@ -441,7 +518,9 @@ def _inner_steps(
                     force = max(0.0, force + row[N_DAMP] * u)
             row[N_FORCE] += force
             row[N_PEAK] = max(row[N_PEAK], force)
-            row[N_V] += h * (row[N_DRIVE] - force / pair[near_integer[i, J_PAIR], P_MASS])
+            row[N_V] += h * (
+                row[N_DRIVE] - force / pair[near_integer[i, J_PAIR], P_MASS]
+            )
             fx, fy, fz = fx - force * nx, fy - force * ny, fz - force * nz
         y[3] += h * (fx / mass - kret * y[0] - damp * y[3])
         y[4] += h * (fy / mass - kret * y[1] - damp * y[4])
@@ -452,9 +531,16 @@ def _inner_steps(
         blocked = _limit(y, travel, support) or blocked
         for i in range(first, last):
             row = near[i]
-            row[N_P] += 0.5 * h * (
-                row[N_V] + row[N_PERSON]
-                + y[3] * row[N_NX] + y[4] * row[N_NY] + y[5] * row[N_NZ]
+            row[N_P] += (
+                0.5
+                * h
+                * (
+                    row[N_V]
+                    + row[N_PERSON]
+                    + y[3] * row[N_NX]
+                    + y[4] * row[N_NY]
+                    + y[5] * row[N_NZ]
+                )
             )
     for i in range(first, last):
         near[i, N_FORCE] /= steps

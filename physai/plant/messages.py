@@ -61,7 +61,9 @@ def finite_or_none(values: Any) -> list[float | None]:
 
 def _numbers(values: Any, what: str) -> Array:
     if not isinstance(values, Sequence) or isinstance(values, str):
-        raise LinkError(f"{what}: expected a list of numbers, got {type(values).__name__}")
+        raise LinkError(
+            f"{what}: expected a list of numbers, got {type(values).__name__}"
+        )
     try:
         return np.array([math.nan if v is None else float(v) for v in values])
     except (TypeError, ValueError):
@@ -78,7 +80,8 @@ def stamp_of(message: Mapping[str, Any]) -> float:
     stamp = message.get("header", {}).get("stamp", {})
     try:
         return float(stamp.get("sec", stamp.get("secs"))) + 1e-9 * float(
-            stamp.get("nanosec", stamp.get("nsecs", 0)))
+            stamp.get("nanosec", stamp.get("nsecs", 0))
+        )
     except (TypeError, ValueError, AttributeError):
         return math.nan
 
@@ -96,7 +99,9 @@ def joint_message(
     }
 
 
-def parse_joints(message: Mapping[str, Any], joints: JointMap) -> tuple[Array, Array, Array]:
+def parse_joints(
+    message: Mapping[str, Any], joints: JointMap
+) -> tuple[Array, Array, Array]:
     """Return positions, velocities and efforts in the order of robot.yaml.
 
     An effort that is not reported is NaN; a position or velocity that is not reported
@@ -121,8 +126,11 @@ def parse_joints(message: Mapping[str, Any], joints: JointMap) -> tuple[Array, A
         picked: Array = values[order]
         return picked
 
-    return (joints.sign * (column("position") - joints.offset),
-            joints.sign * column("velocity"), joints.sign * column("effort"))
+    return (
+        joints.sign * (column("position") - joints.offset),
+        joints.sign * column("velocity"),
+        joints.sign * column("effort"),
+    )
 
 
 def array_message(values: Any) -> Message:
@@ -150,8 +158,14 @@ def command_message(command: Command, joints: JointMap) -> Message:
     """
     if not np.isfinite(command.actuator_velocity).all():
         raise ContractError("a command that is not finite is never sent")
-    return array_message([command.stamp_s, command.sequence,
-                          *(joints.sign * command.actuator_velocity), *command.tool])
+    return array_message(
+        [
+            command.stamp_s,
+            command.sequence,
+            *(joints.sign * command.actuator_velocity),
+            *command.tool,
+        ]
+    )
 
 
 def parse_command(message: Mapping[str, Any], joints: JointMap, tools: int) -> Command:
@@ -164,15 +178,21 @@ def parse_command(message: Mapping[str, Any], joints: JointMap, tools: int) -> C
     values = parse_array(message, 2 + n + tools, "command")
     if not np.isfinite(values).all():
         raise LinkError("command: holds a number that is not finite")
-    return Command(joints.sign * values[2:2 + n], values[2 + n:], float(values[0]),
-                   int(values[1]))
+    return Command(
+        joints.sign * values[2 : 2 + n],
+        values[2 + n :],
+        float(values[0]),
+        int(values[1]),
+    )
 
 
 def people_message(people: Array, ages: Array, frame_age_s: float) -> Message:
     """Return people as one array: count, age of the frame, then age and capsules each."""
     parts = [[len(people), frame_age_s]]
-    parts.extend([float(age), *np.ravel(person)]  # type: ignore[list-item]
-                 for person, age in zip(people, ages, strict=True))
+    parts.extend(
+        [float(age), *np.ravel(person)]  # type: ignore[list-item]
+        for person, age in zip(people, ages, strict=True)
+    )
     return array_message(np.concatenate([np.ravel(p) for p in parts]))
 
 
@@ -189,16 +209,21 @@ def parse_people(message: Mapping[str, Any]) -> tuple[Array, Array, float]:
     if len(values) != 2 + count * each:
         raise LinkError(f"people: {len(values)} numbers do not fit {count} people")
     rows = values[2:].reshape(count, each)
-    return (rows[:, 1:].reshape(count, SEGMENT_COUNT, 7).copy(), rows[:, 0].copy(),
-            float(values[1]))
+    return (
+        rows[:, 1:].reshape(count, SEGMENT_COUNT, 7).copy(),
+        rows[:, 0].copy(),
+        float(values[1]),
+    )
 
 
 def wrench_message(force: Array, time_s: float) -> Message:
     """Return ``geometry_msgs/WrenchStamped`` in the world frame."""
     x, y, z = finite_or_none(force)
     zero = {"x": 0.0, "y": 0.0, "z": 0.0}
-    return {"header": {"stamp": _stamp(time_s), "frame_id": "world"},
-            "wrench": {"force": {"x": x, "y": y, "z": z}, "torque": zero}}
+    return {
+        "header": {"stamp": _stamp(time_s), "frame_id": "world"},
+        "wrench": {"force": {"x": x, "y": y, "z": z}, "torque": zero},
+    }
 
 
 def parse_wrench(message: Mapping[str, Any]) -> Array:

@@ -35,7 +35,14 @@ _SAMPLES = 24
 
 # Settings and lasting state, as the compiled loop takes them.
 (
-    S_LIP, S_TISSUE, S_THICKNESS, S_DEPTH, S_HEIGHT, S_WIDTH, S_CLOSING, S_MINIMUM,
+    S_LIP,
+    S_TISSUE,
+    S_THICKNESS,
+    S_DEPTH,
+    S_HEIGHT,
+    S_WIDTH,
+    S_CLOSING,
+    S_MINIMUM,
     S_MARGIN,
 ) = range(9)
 T_INSIDE, T_CENTER, T_HALF, T_WIDEST, T_AT_LIPS = range(5)
@@ -80,8 +87,13 @@ def _lens(half: float, width: float, side: float) -> tuple[float, float]:
 
 @numba.njit(cache=True)
 def _enter(
-    utensil: Array, frame: Array, half: float, width: float, settings: Array,
-    state: Array, out: Array,
+    utensil: Array,
+    frame: Array,
+    half: float,
+    width: float,
+    settings: Array,
+    state: Array,
+    out: Array,
 ) -> bool:
     """Follow the utensil's deepest point through the lips; return whether inside."""
     depth, side, height = -np.inf, 0.0, 0.0
@@ -193,7 +205,9 @@ def mouth_contact(
                 state[T_AT_LIPS] = h
             _touch_lips(d, h - state[T_CENTER], s, r, half, width, settings, u, f, best)
             _touch_cavity(d, h, s, r, settings, u, f, best)
-    _sum_forces(utensil, velocity, mouth_velocity, frame, settings, stiffness, best, out)
+    _sum_forces(
+        utensil, velocity, mouth_velocity, frame, settings, stiffness, best, out
+    )
 
 
 @numba.njit(cache=True)
@@ -218,8 +232,16 @@ def _keep(
 
 @numba.njit(cache=True)
 def _touch_lips(
-    d: float, h: float, s: float, r: float, half: float, width: float,
-    settings: Array, u: int, f: float, best: Array,
+    d: float,
+    h: float,
+    s: float,
+    r: float,
+    half: float,
+    width: float,
+    settings: Array,
+    u: int,
+    f: float,
+    best: Array,
 ) -> None:
     window, ramp = _lip_window(d, settings[S_THICKNESS], r)
     if window <= 0.0:
@@ -235,7 +257,13 @@ def _touch_lips(
 
 @numba.njit(cache=True)
 def _touch_cavity(
-    d: float, h: float, s: float, r: float, settings: Array, u: int, f: float,
+    d: float,
+    h: float,
+    s: float,
+    r: float,
+    settings: Array,
+    u: int,
+    f: float,
     best: Array,
 ) -> None:
     behind = d - settings[S_THICKNESS]
@@ -252,8 +280,14 @@ def _touch_cavity(
 
 @numba.njit(cache=True)
 def _sum_forces(
-    utensil: Array, velocity: Array, mouth_velocity: Array, frame: Array,
-    settings: Array, stiffness: float, best: Array, out: Array,
+    utensil: Array,
+    velocity: Array,
+    mouth_velocity: Array,
+    frame: Array,
+    settings: Array,
+    stiffness: float,
+    best: Array,
+    out: Array,
 ) -> None:
     lip = settings[S_LIP] * stiffness / (settings[S_LIP] + stiffness)
     tissue = settings[S_TISSUE] * stiffness / (settings[S_TISSUE] + stiffness)

@@ -89,16 +89,24 @@ class BridgeConfig(Config):
             ContractError: If a joint is missing or unknown, or a sign is 0.
         """
         by_name = {joint.joint: joint for joint in self.joints}
-        if set(by_name) != set(robot.actuator_names) or len(self.joints) != len(by_name):
+        if set(by_name) != set(robot.actuator_names) or len(self.joints) != len(
+            by_name
+        ):
             wrong = sorted(set(by_name) ^ set(robot.actuator_names))
-            raise ContractError(f"hardware {self.name}: joints do not match robot "
-                                f"{robot.name}: {', '.join(wrong) or 'one is given twice'}")
+            raise ContractError(
+                f"hardware {self.name}: joints do not match robot "
+                f"{robot.name}: {', '.join(wrong) or 'one is given twice'}"
+            )
         ordered = [by_name[name] for name in robot.actuator_names]
         if any(joint.sign == 0 for joint in ordered):
-            raise ContractError(f"hardware {self.name}: a joint's sign is 1 or -1, not 0")
+            raise ContractError(
+                f"hardware {self.name}: a joint's sign is 1 or -1, not 0"
+            )
         return messages.JointMap(
-            tuple(j.ros for j in ordered), np.array([float(j.sign) for j in ordered]),
-            np.array([j.offset_rad for j in ordered]))
+            tuple(j.ros for j in ordered),
+            np.array([float(j.sign) for j in ordered]),
+            np.array([j.offset_rad for j in ordered]),
+        )
 
 
 def load_bridge(name: str) -> BridgeConfig:
@@ -109,7 +117,9 @@ def load_bridge(name: str) -> BridgeConfig:
         ConfigError: If the file is wrong.
     """
     folder = content.find("hardware", name)
-    return load(BridgeConfig, folder / "bridge.yaml" if Path(folder).is_dir() else folder)
+    return load(
+        BridgeConfig, folder / "bridge.yaml" if Path(folder).is_dir() else folder
+    )
 
 
 class RosPlant:
@@ -133,15 +143,21 @@ class RosPlant:
     """
 
     def __init__(
-        self, config: PlantConfig, robot: Robot, hardware: str | BridgeConfig = "franka",
+        self,
+        config: PlantConfig,
+        robot: Robot,
+        hardware: str | BridgeConfig = "franka",
         url: str | None = None,
     ) -> None:
-        self.hardware = hardware if isinstance(hardware, BridgeConfig) else \
-            load_bridge(hardware)
+        self.hardware = (
+            hardware if isinstance(hardware, BridgeConfig) else load_bridge(hardware)
+        )
         h = self.hardware
         if h.robot != robot.name:
-            raise ContractError(f"hardware {h.name} is for robot {h.robot}, the environment "
-                                f"needs {robot.name}")
+            raise ContractError(
+                f"hardware {h.name} is for robot {h.robot}, the environment "
+                f"needs {robot.name}"
+            )
         self.config, self.robot = config, robot
         self.joints = h.joint_map(robot)
         self.period_s = 1.0 / config.control_hz
@@ -154,7 +170,7 @@ class RosPlant:
         self._people = np.zeros((0, SEGMENT_COUNT, 7))
         self._people_age, self._frame_age = np.zeros(0), math.inf
         self._extras, self._extras_age = np.zeros(0), np.zeros(0)
-        self._arrived = {name: -math.inf for name in ("joints", "force", "people", "extras")}
+        self._arrived = dict.fromkeys(("joints", "force", "people", "extras"), -math.inf)
         self._node: Node | None = None
         self.armed = False
         self.late_periods = self.consecutive_late = 0
@@ -175,18 +191,37 @@ class RosPlant:
         h = self.hardware
         self._node = Node("physai", self._url, h.allowed())
         self._subscriptions = [
-            self.node.create_subscription(h.joint_states.type, h.joint_states.name, self._on_joints),
-            self.node.create_subscription(h.tool_force.type, h.tool_force.name, self._on_force),
-            self.node.create_subscription(h.people.type, h.people.name, self._on_people),
-            self.node.create_subscription(h.extras.type, h.extras.name, self._on_extras),
+            self.node.create_subscription(
+                h.joint_states.type, h.joint_states.name, self._on_joints
+            ),
+            self.node.create_subscription(
+                h.tool_force.type, h.tool_force.name, self._on_force
+            ),
+            self.node.create_subscription(
+                h.people.type, h.people.name, self._on_people
+            ),
+            self.node.create_subscription(
+                h.extras.type, h.extras.name, self._on_extras
+            ),
         ]
         self.node.create_subscription(
-            h.emergency_stop_topic.type, h.emergency_stop_topic.name, self._on_emergency_stop)
-        self.node.create_subscription(h.stop_topic.type, h.stop_topic.name, self._on_stop)
-        self._commands = self.node.create_motion_publisher(h.command.type, h.command.name)
-        self._stop_topic = self.node.create_publisher(h.stop_topic.type, h.stop_topic.name)
+            h.emergency_stop_topic.type,
+            h.emergency_stop_topic.name,
+            self._on_emergency_stop,
+        )
+        self.node.create_subscription(
+            h.stop_topic.type, h.stop_topic.name, self._on_stop
+        )
+        self._commands = self.node.create_motion_publisher(
+            h.command.type, h.command.name
+        )
+        self._stop_topic = self.node.create_publisher(
+            h.stop_topic.type, h.stop_topic.name
+        )
         self._stop = self.node.create_client(h.stop_service.type, h.stop_service.name)
-        self._status = self.node.create_client(h.status_service.type, h.status_service.name)
+        self._status = self.node.create_client(
+            h.status_service.type, h.status_service.name
+        )
         self._connections = self.node.connections
 
     @property
@@ -215,13 +250,18 @@ class RosPlant:
         end = time.monotonic() + self.hardware.state_timeout_s
         while min(self._arrived.values()) < time.monotonic() - _FRESH_S:
             if time.monotonic() > end:
-                silent = [k for k, v in self._arrived.items()
-                          if v < time.monotonic() - _FRESH_S]
+                silent = [
+                    k
+                    for k, v in self._arrived.items()
+                    if v < time.monotonic() - _FRESH_S
+                ]
                 errors = [s.error for s in self._subscriptions if s.error]
                 raise LinkError(
-                    f"{self.node.url}: {errors[0]}" if errors else
-                    f"{self.node.url}: nothing arrives for {', '.join(silent)}: check topic "
-                    f"names and types in hardware/{self.hardware.name}/bridge.yaml")
+                    f"{self.node.url}: {errors[0]}"
+                    if errors
+                    else f"{self.node.url}: nothing arrives for {', '.join(silent)}: check topic "
+                    f"names and types in hardware/{self.hardware.name}/bridge.yaml"
+                )
             time.sleep(0.01)
         self._steps = 0
         self._start = time.monotonic()
@@ -266,13 +306,28 @@ class RosPlant:
             if np.isfinite(position).all():
                 self.kinematics.update(position)
             return State(
-                now - self._start, self._steps, position, self._velocity.copy(),
-                self._effort.copy(), age["joints"], self._base, np.zeros(6),
-                self.kinematics.tool_pose().copy(), self._force.copy(), age["force"],
-                self._people.copy(), np.full((len(self._people), SEGMENT_COUNT, 3), np.nan),
-                self._people_age + age["people"], self._frame_age + age["people"],
-                np.zeros((0, 7)), np.zeros(0), np.zeros(0), 0.0, self._extras.copy(),
-                self._extras_age + age["extras"])
+                now - self._start,
+                self._steps,
+                position,
+                self._velocity.copy(),
+                self._effort.copy(),
+                age["joints"],
+                self._base,
+                np.zeros(6),
+                self.kinematics.tool_pose().copy(),
+                self._force.copy(),
+                age["force"],
+                self._people.copy(),
+                np.full((len(self._people), SEGMENT_COUNT, 3), np.nan),
+                self._people_age + age["people"],
+                self._frame_age + age["people"],
+                np.zeros((0, 7)),
+                np.zeros(0),
+                np.zeros(0),
+                0.0,
+                self._extras.copy(),
+                self._extras_age + age["extras"],
+            )
 
     def truth(self) -> Truth | None:
         """Nobody knows."""
@@ -282,12 +337,20 @@ class RosPlant:
         """Send a command if armed and linked; returns what was really sent."""
         if self.node.connections != self._connections or not self.node.is_connected:
             self.armed = False
-        zero = Command(np.zeros_like(command.actuator_velocity), command.tool,
-                       command.stamp_s, command.sequence)
+        zero = Command(
+            np.zeros_like(command.actuator_velocity),
+            command.tool,
+            command.stamp_s,
+            command.sequence,
+        )
         if not self.armed or command.sequence <= self._sent.sequence:
             return zero
-        stamped = Command(command.actuator_velocity, command.tool,
-                          time.monotonic() - self._start, command.sequence)
+        stamped = Command(
+            command.actuator_velocity,
+            command.tool,
+            time.monotonic() - self._start,
+            command.sequence,
+        )
         if not self._commands.publish(messages.command_message(stamped, self.joints)):
             self.armed = False
             return zero
@@ -317,7 +380,9 @@ class RosPlant:
         self._stop_topic.publish({"data": True})
         answer = self._stop.call({})
         if not answer.get("success", False):
-            raise LinkError(f"the robot did not confirm the stop: {answer.get('message', '')}")
+            raise LinkError(
+                f"the robot did not confirm the stop: {answer.get('message', '')}"
+            )
 
     def close(self) -> None:
         """Disarm and close the link; twice does no harm."""
@@ -345,8 +410,9 @@ class RosPlant:
 
     def _on_extras(self, message: dict[str, Any]) -> None:
         data = message.get("data")
-        values = messages.parse_array(message, len(data) if isinstance(data, list) else 0,
-                                      "extras")
+        values = messages.parse_array(
+            message, len(data) if isinstance(data, list) else 0, "extras"
+        )
         if len(values) % 2:
             raise LinkError("extras: values and ages must be equally many")
         with self._lock:

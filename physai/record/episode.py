@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from physai.content import digest_text
 from physai.errors import RecordError, suggest
 from physai.record.layout import StepRecord, read_contact, read_state
 from physai.record.writer import METADATA_KEY, SCHEMA, TEXT_COLUMNS, EpisodeWriter
@@ -48,7 +49,9 @@ class Episode:
             last step, or None.
     """
 
-    def __init__(self, path: Path, facts: Mapping[str, Any], table: Any) -> None:
+    def __init__(
+        self, path: Path, facts: Mapping[str, Any], data: bytes, file: Any
+    ) -> None:
         self.path = path
         self.header: dict[str, Any] = facts["header"]
         self.outcome: dict[str, Any] = facts["outcome"]
@@ -59,31 +62,31 @@ class Episode:
         )
         self._offset = int(facts["reset"])
         self._shapes: dict[str, list[Any]] = facts["columns"]
-        self._table = table
+        self._data = data
+        self._file = file
         self._cache: dict[str, Any] = {}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Episode:
-        """Read an episode.
+        """Read an episode; a column is unpacked when it is first asked for.
 
         Raises:
             RecordError: If the file is missing, truncated, not an episode, or of
                 another schema version.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        file = Path(path)
-        facts = _facts(file)
-        try:
-            table = pq.read_table(file, use_threads=False)
-        except (OSError, pa.ArrowException):
-            raise RecordError(f"{file}: the episode is truncated or damaged") from None
+        name = Path(path)
+        facts, data, file = _open(name)
         wanted = {n for n, (_, shape) in facts["columns"].items() if 0 not in shape}
-        missing = wanted - set(table.column_names)
-        if missing or table.num_rows != facts["steps"] + facts["reset"]:
-            raise RecordError(f"{file}: the episode does not hold what its head says")
-        return cls(file, facts, table)
+        rows = file.metadata.num_rows
+        missing = wanted - set(file.schema_arrow.names)
+        if missing or rows != facts["steps"] + facts["reset"]:
+            raise RecordError(f"{name}: the episode does not hold what its head says")
+        return cls(name, facts, data, file)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file as it was read."""
+        return digest_text(self._data)
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -208,7 +211,7 @@ class Episode:
 
     def _read(self, name: str) -> npt.NDArray[Any]:
         if name in TEXT_COLUMNS:
-            return np.array(self._table.column(name).to_pylist(), dtype=np.str_)
+            return np.array(self._unpack(name).to_pylist(), dtype=np.str_)
         if name not in self._shapes:
             hint = suggest(name, self.column_names)
             raise RecordError(f'{self.path}: no column "{name}"; {hint}')
@@ -216,12 +219,23 @@ class Episode:
         rows = self.length + self._offset
         if 0 in shape:
             return np.zeros((rows, *shape))
-        array = self._table.column(name).combine_chunks()
+        array = self._unpack(name)
         if shape:
             array = array.flatten()
         numbers = array.to_numpy(zero_copy_only=False).reshape(rows, *shape)
         numbers.flags.writeable = False
         return numbers  # type: ignore[no-any-return]
+
+    def _unpack(self, name: str) -> Any:
+        import pyarrow as pa
+
+        try:
+            table = self._file.read(columns=[name], use_threads=False)
+        except (OSError, pa.ArrowException):
+            raise RecordError(
+                f"{self.path}: the column {name} of the episode is damaged"
+            ) from None
+        return table.column(name).combine_chunks()
 
 
 def read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -230,7 +244,7 @@ def read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str,
     Raises:
         RecordError: As :meth:`Episode.load`.
     """
-    facts = _facts(Path(path))
+    facts, _, _ = _open(Path(path))
     return facts["header"], facts["outcome"]
 
 
@@ -240,7 +254,7 @@ def read_length(path: str | os.PathLike[str]) -> int:
     Raises:
         RecordError: As :meth:`Episode.load`.
     """
-    return int(_facts(Path(path))["steps"])
+    return int(_open(Path(path))[0]["steps"])
 
 
 def episodes_in(folder: str | os.PathLike[str]) -> list[Path]:
@@ -259,15 +273,17 @@ def episodes_in(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(p for p in root.glob("*.parquet") if not p.name.startswith("."))
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _open(path: Path) -> tuple[dict[str, Any], bytes, Any]:
+    """Return what the head says, the bytes, and a reader of the columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise RecordError(f"{path}: there is no such episode")
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        text = metadata[METADATA_KEY]
+        data = path.read_bytes()
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        text = (file.schema_arrow.metadata or {})[METADATA_KEY]
     except (OSError, pa.ArrowException):
         raise RecordError(
             f"{path}: is truncated or not an episode (Parquet expected)"
@@ -285,4 +301,4 @@ def _facts(path: Path) -> dict[str, Any]:
         raise RecordError(
             f'{path}: has the schema "{schema}", this version reads "{SCHEMA}"'
         )
-    return facts
+    return facts, data, file

@@ -256,6 +256,7 @@ class EpisodeWriter:
                     compression="zstd",
                     use_dictionary=list(TEXT_COLUMNS),
                     write_statistics=False,
+                    write_page_checksum=True,
                 )
                 file.flush()
                 os.fsync(file.fileno())

@@ -52,8 +52,11 @@ _NOT_TESTED = (
 
 
 def write_report(
-    folders: Sequence[Path], out: Path, pictures: Mapping[str, bytes] | None = None,
-    title: str = "", facts: Sequence[str] = (),
+    folders: Sequence[Path],
+    out: Path,
+    pictures: Mapping[str, bytes] | None = None,
+    title: str = "",
+    facts: Sequence[str] = (),
 ) -> Path:
     """Write the page.
 
@@ -75,16 +78,25 @@ def write_report(
     if not arms:
         raise RecordError("a report needs at least one evaluation folder")
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("physai.report", "templates"), autoescape=True,
-        trim_blocks=True, lstrip_blocks=True)
+        loader=jinja2.PackageLoader("physai.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     page = environment.get_template("report.html.j2").render(
-        title=title or f"{arms[-1].environment}: {arms[-1].policy}", arms=arms, facts=facts,
-        pictures=[(caption, base64.b64encode(data).decode())
-                  for caption, data in (pictures or {}).items()],
+        title=title or f"{arms[-1].environment}: {arms[-1].policy}",
+        arms=arms,
+        facts=facts,
+        pictures=[
+            (caption, base64.b64encode(data).decode())
+            for caption, data in (pictures or {}).items()
+        ],
         table_plot=plots.table_plot({a.name: a.verdict.table for a in arms}),
         speed_plot=plots.speed_plot({a.name: a.speeds for a in arms}),
         force_plot=plots.force_plot({a.name: a.forces for a in arms}),
-        contact_notes=CONTACT_NOTES, not_tested=_NOT_TESTED)
+        contact_notes=CONTACT_NOTES,
+        not_tested=_NOT_TESTED,
+    )
     try:
         out.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -109,9 +121,11 @@ class _Arm:
     @property
     def overall(self) -> str:
         """Verdict in plain words."""
-        return {"pass": "Pass", "fail": "Fail", "not_enough_evidence":
-                "Not enough evidence (counts as not passed)"}.get(
-                    self.verdict.overall, self.verdict.overall)
+        return {
+            "pass": "Pass",
+            "fail": "Fail",
+            "not_enough_evidence": "Not enough evidence (counts as not passed)",
+        }.get(self.verdict.overall, self.verdict.overall)
 
     @property
     def rows(self) -> list[tuple[str, int, str, str]]:
@@ -121,8 +135,14 @@ class _Arm:
         for key in ("safe_success", "safe_failure", "unsafe_success", "unsafe_failure"):
             count = self.verdict.table[key]
             low, high = clopper_pearson(count, total, 0.95)
-            rows.append((key.replace("_", " "), count, f"{count / total:.1%}",
-                         f"{low:.1%} to {high:.1%}"))
+            rows.append(
+                (
+                    key.replace("_", " "),
+                    count,
+                    f"{count / total:.1%}",
+                    f"{low:.1%} to {high:.1%}",
+                )
+            )
         return rows
 
     @property
@@ -131,8 +151,14 @@ class _Arm:
         found = []
         for name, rule in self.verdict.rules.items():
             limit = self.limits.get(name, {})
-            found.append({"id": name, "limit": limit.get("limit", ""),
-                          "source": limit.get("source", ""), **rule})
+            found.append(
+                {
+                    "id": name,
+                    "limit": limit.get("limit", ""),
+                    "source": limit.get("source", ""),
+                    **rule,
+                }
+            )
         order = {"fail": 0, "not_enough_evidence": 1}
         return sorted(found, key=lambda r: order.get(str(r["verdict"]), 2))
 
@@ -152,7 +178,9 @@ class _Arm:
                 speed.append(_tool_speed(episode)[::4])
             peaks = episode.column("truth_contact_force_peak_n")
             if peaks.size:
-                force = np.maximum(force, peaks.reshape(-1, peaks.shape[-1]).max(axis=0))
+                force = np.maximum(
+                    force, peaks.reshape(-1, peaks.shape[-1]).max(axis=0)
+                )
             margins = np.asarray(episode.column("truth_margins"))
             lowest = float(np.nanmin(margins)) if margins.size else np.inf
             if lowest < worst_margin:
@@ -160,14 +188,18 @@ class _Arm:
             self._collect_sentences(episode)
         if worst is None:
             raise RecordError(f"{self.folder}: holds no episodes")
-        self.speeds = (np.concatenate(distance) if distance else np.zeros(0),
-                       np.concatenate(speed) if speed else np.zeros(0))
+        self.speeds = (
+            np.concatenate(distance) if distance else np.zeros(0),
+            np.concatenate(speed) if speed else np.zeros(0),
+        )
         self.forces = force
         names = [rule["id"] for rule in header["rules"]]
         for rule in header["rules"]:
             self.limits[rule["id"]] = rule
         self.worst_plot = plots.margin_plot(worst, names)
-        self.worst_case = f"{worst.header.get('case')} (seed {worst.header.get('seed')})"
+        self.worst_case = (
+            f"{worst.header.get('case')} (seed {worst.header.get('seed')})"
+        )
         self.header = header
         record = self.folder / "evaluation.json"
         self.record = json.loads(record.read_text()) if record.is_file() else {}

@@ -46,8 +46,13 @@ class LoopReport:
 
 
 def run_loop(
-    cycle: Cycle, policy: Policy, scenario: Scenario, *, writer: EpisodeWriter | None = None,
-    on_step: Callable[[StepRecord], bool] | None = None, maximum_steps: int | None = None,
+    cycle: Cycle,
+    policy: Policy,
+    scenario: Scenario,
+    *,
+    writer: EpisodeWriter | None = None,
+    on_step: Callable[[StepRecord], bool] | None = None,
+    maximum_steps: int | None = None,
     on_start: Callable[[], Any] | None = None,
 ) -> LoopReport:
     """Run one episode.
@@ -81,8 +86,13 @@ def run_loop(
             _count(report, record)
             late = getattr(cycle.plant, "consecutive_late", 0)
             if record.terminated or record.truncated:
-                report.ended = "latched stop" if record.decision.latched else \
-                    "task ended" if record.terminated else "time over"
+                report.ended = (
+                    "latched stop"
+                    if record.decision.latched
+                    else "task ended"
+                    if record.terminated
+                    else "time over"
+                )
             elif late >= _LATE_LIMIT:
                 cycle.stop(1)
                 report.ended = "period overrun"
@@ -90,7 +100,11 @@ def run_loop(
                 report.ended = "stop requested"
             elif maximum_steps is not None and report.steps >= maximum_steps:
                 report.ended = "duration over"
-        outcome = {"success": report.success, "cost": report.cost, "ended": report.ended}
+        outcome = {
+            "success": report.success,
+            "cost": report.cost,
+            "ended": report.ended,
+        }
     finally:
         report.late_periods = int(getattr(cycle.plant, "late_periods", 0))
         report.figures = cycle.figures.values()
@@ -105,5 +119,6 @@ def _count(report: LoopReport, record: StepRecord) -> None:
     report.cost += record.cost
     report.interventions += record.decision.intervened
     if record.decision.action >= 3 and (
-            not report.stops or report.stops[-1] != record.decision.rule):
+        not report.stops or report.stops[-1] != record.decision.rule
+    ):
         report.stops.append(record.decision.rule)

@@ -47,8 +47,14 @@ class RobotServer:
     """
 
     def __init__(
-        self, plant: Plant, robot: Robot, hardware: BridgeConfig, scenario: Scenario,
-        control_hz: float, host: str = "127.0.0.1", port: int = 0,
+        self,
+        plant: Plant,
+        robot: Robot,
+        hardware: BridgeConfig,
+        scenario: Scenario,
+        control_hz: float,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.plant, self.robot, self.hardware = plant, robot, hardware
         self.scenario, self.period_s = scenario, 1.0 / control_hz
@@ -66,8 +72,14 @@ class RobotServer:
         self._sequence = -1
         self.stopped = False
         self._moving = False
-        self.statistics = {"commands": 0, "stale": 0, "rejected": 0, "timeouts": 0,
-                           "steps": 0, "late": 0}
+        self.statistics = {
+            "commands": 0,
+            "stale": 0,
+            "rejected": 0,
+            "timeouts": 0,
+            "steps": 0,
+            "late": 0,
+        }
         self.largest_speed = 0.0
 
     def start(self) -> RobotServer:
@@ -85,8 +97,10 @@ class RobotServer:
         self._network.start()
         self._ready.wait(10.0)
         if self._error is not None:
-            raise LinkError(f"{self.host}:{self.port} cannot be opened "
-                            f"({self._error.strerror or self._error})")
+            raise LinkError(
+                f"{self.host}:{self.port} cannot be opened "
+                f"({self._error.strerror or self._error})"
+            )
         self._motion = threading.Thread(target=self._run, daemon=True)
         self._motion.start()
         return self
@@ -144,7 +158,9 @@ class RobotServer:
         finally:
             self._clients.pop(connection, None)
 
-    def _answer(self, connection: ServerConnection, frame: str | bytes) -> dict[str, Any] | None:
+    def _answer(
+        self, connection: ServerConnection, frame: str | bytes
+    ) -> dict[str, Any] | None:
         try:
             message = json.loads(frame)
             operation = message.get("op")
@@ -166,8 +182,9 @@ class RobotServer:
                 self._stop()
         elif topic == self.hardware.command.name:
             try:
-                command = messages.parse_command(message, self.joints,
-                                                 len(self.robot.tool_channels))
+                command = messages.parse_command(
+                    message, self.joints, len(self.robot.tool_channels)
+                )
             except (LinkError, AttributeError, ValueError):
                 self.statistics["rejected"] += 1
                 return
@@ -184,10 +201,17 @@ class RobotServer:
             # The least delay seen is taken as none; clocks need not agree.
             if late < 0.0:
                 self._first = (now, command.stamp_s)
-            if late > self.hardware.command_timeout_s or command.sequence <= self._sequence:
+            if (
+                late > self.hardware.command_timeout_s
+                or command.sequence <= self._sequence
+            ):
                 self.statistics["stale"] += 1
                 return
-            self._sequence, self._command, self._arrived_s = command.sequence, command, now
+            self._sequence, self._command, self._arrived_s = (
+                command.sequence,
+                command,
+                now,
+            )
             self.statistics["commands"] += 1
 
     def _serve_call(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -203,14 +227,24 @@ class RobotServer:
                 release()
             text = "reset"
         elif name == h.status_service.name:
-            text = json.dumps({**self.statistics, "stopped": self.stopped,
-                               "largest_speed_rad_s": self.largest_speed,
-                               "moving": self._moving})
+            text = json.dumps(
+                {
+                    **self.statistics,
+                    "stopped": self.stopped,
+                    "largest_speed_rad_s": self.largest_speed,
+                    "moving": self._moving,
+                }
+            )
         else:
             success = False
             text = f"no service {name}"
-        return {"op": "service_response", "service": name, "id": message.get("id"),
-                "result": success, "values": {"success": success, "message": text}}
+        return {
+            "op": "service_response",
+            "service": name,
+            "id": message.get("id"),
+            "result": success,
+            "values": {"success": success, "message": text},
+        }
 
     def _stop(self) -> None:
         self.stopped = True
@@ -249,7 +283,10 @@ class RobotServer:
         with self._lock:
             command = self._command
             if command is not None and not self.stopped:
-                if time.monotonic() - self._arrived_s <= self.hardware.command_timeout_s:
+                if (
+                    time.monotonic() - self._arrived_s
+                    <= self.hardware.command_timeout_s
+                ):
                     return command
                 self.statistics["timeouts"] += 1
                 self._command = None
@@ -259,18 +296,28 @@ class RobotServer:
         h, now = self.hardware, time.time()
         frames = {
             h.joint_states.name: messages.joint_message(
-                self.joints, state.actuator_position, state.actuator_velocity,
-                state.actuator_effort, now),
-            h.tool_force.name: messages.wrench_message(state.tool_force_in_world_n, now),
+                self.joints,
+                state.actuator_position,
+                state.actuator_velocity,
+                state.actuator_effort,
+                now,
+            ),
+            h.tool_force.name: messages.wrench_message(
+                state.tool_force_in_world_n, now
+            ),
             h.people.name: messages.people_message(
-                state.people, state.people_age_s, state.people_frame_age_s),
+                state.people, state.people_age_s, state.people_frame_age_s
+            ),
             h.extras.name: messages.array_message(
-                np.concatenate([state.extras, state.extras_age_s])),
+                np.concatenate([state.extras, state.extras_age_s])
+            ),
             h.stop_topic.name: {"data": self.stopped},
             h.emergency_stop_topic.name: {"data": False},
         }
-        texts = {topic: json.dumps({"op": "publish", "topic": topic, "msg": message})
-                 for topic, message in frames.items()}
+        texts = {
+            topic: json.dumps({"op": "publish", "topic": topic, "msg": message})
+            for topic, message in frames.items()
+        }
         self._loop.call_soon_threadsafe(self._broadcast, texts)
 
     def _broadcast(self, texts: dict[str, str]) -> None:

@@ -8,7 +8,6 @@ round trip. It always ends with the robot stopped.
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from physai.errors import LinkError, PhysaiError, RefusedError
 from physai.plant.ros import RosPlant
 from physai.policy.adapters import LoadedPolicy, load_policy
 from physai.provenance import environment_record
-from physai.record.ledger import Ledger, verify_ledger
 from physai.record.episode import EpisodeWriter, StepRecord
+from physai.record.ledger import Ledger, verify_ledger
 from physai.runtime.loop import LoopReport, run_loop
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
@@ -34,9 +33,17 @@ STAGES = ("shadow", "full")
 
 
 def deploy(
-    policy: str, hardware: str, *, url: str | None = None, stage: str = "full",
-    person: str = "", duration_s: float | None = None, out: Path, seed: int = 0,
-    stop_after_s: float | None = None, trust: bool = False,
+    policy: str,
+    hardware: str,
+    *,
+    url: str | None = None,
+    stage: str = "full",
+    person: str = "",
+    duration_s: float | None = None,
+    out: Path,
+    seed: int = 0,
+    stop_after_s: float | None = None,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Run one session.
 
@@ -60,23 +67,37 @@ def deploy(
         LinkError: If the robot cannot be reached.
     """
     if stage not in STAGES:
-        raise RefusedError(f'stage "{stage}" is not run by this version; '
-                           f"valid: {', '.join(STAGES)}")
+        raise RefusedError(
+            f'stage "{stage}" is not run by this version; valid: {", ".join(STAGES)}'
+        )
     if stage == "full" and not person.strip():
-        raise RefusedError("a robot moves only when a person approves: name who does with "
-                           "--approved-by NAME, or use --stage shadow")
+        raise RefusedError(
+            "a robot moves only when a person approves: name who does with "
+            "--approved-by NAME, or use --stage shadow"
+        )
     from physai.plant.ros import load_bridge
 
     profile = load_bridge(hardware)
     environment = registry.load_environment(profile.environment)
     out.mkdir(parents=True, exist_ok=True)
-    cycle = registry.make_cycle(environment, plant="ros", guard="on", hardware=profile, url=url)
+    cycle = registry.make_cycle(
+        environment, plant="ros", guard="on", hardware=profile, url=url
+    )
     try:
         loaded = load_policy(policy, env=cycle, trust=trust, seed=seed)
         _check_digest(loaded, cycle)
         with Ledger.open(out / "ledger.jsonl") as ledger:
-            result = _run(cycle, loaded, ledger, out, stage, person, duration_s, stop_after_s,
-                          policy)
+            result = _run(
+                cycle,
+                loaded,
+                ledger,
+                out,
+                stage,
+                person,
+                duration_s,
+                stop_after_s,
+                policy,
+            )
         result["ledger_verified"] = verify_ledger(out / "ledger.jsonl", {}).ok
         (out / "deploy.json").write_text(json.dumps(result, indent=2))
     finally:
@@ -90,17 +111,26 @@ def _check_digest(loaded: LoadedPolicy, cycle: Cycle) -> None:
     if wanted and wanted != cycle.spec.digest:
         raise RefusedError(
             f"the guard here has the digest {cycle.spec.digest[:12]}, the policy's evidence "
-            f"was made with {wanted[:12]}: evaluate the policy again with this guard first")
+            f"was made with {wanted[:12]}: evaluate the policy again with this guard first"
+        )
 
 
 def _run(
-    cycle: Cycle, loaded: LoadedPolicy, ledger: Ledger, out: Path, stage: str, person: str,
-    duration_s: float | None, stop_after_s: float | None, policy: str,
+    cycle: Cycle,
+    loaded: LoadedPolicy,
+    ledger: Ledger,
+    out: Path,
+    stage: str,
+    person: str,
+    duration_s: float | None,
+    stop_after_s: float | None,
+    policy: str,
 ) -> dict[str, Any]:
     plant = cycle.plant
     assert isinstance(plant, RosPlant)
     scenario = cycle.task.sample_scenario(
-        cycle.environment.distributions["test"].seeds.first, "test")
+        cycle.environment.distributions["test"].seeds.first, "test"
+    )
     _warm_up(cycle, loaded)
     plant.connect()
     trips = plant.measure_round_trip()
@@ -108,9 +138,16 @@ def _run(
     needed = plant.period_s + p99 + plant.hardware.maximum_actuator_delay_s
     declared = cycle.spec.config.separation.reaction_time_s
     tightened = cycle.guard.tighten(reaction_time_s=needed) if needed > declared else {}
-    ledger.append("deployment", policy=policy, policy_digest=loaded.digest, stage=stage,
-                  guard_digest=cycle.spec.digest, hardware=plant.hardware.name,
-                  round_trip_p99_s=p99, tightened=tightened)
+    ledger.append(
+        "deployment",
+        policy=policy,
+        policy_digest=loaded.digest,
+        stage=stage,
+        guard_digest=cycle.spec.digest,
+        hardware=plant.hardware.name,
+        round_trip_p99_s=p99,
+        tightened=tightened,
+    )
     last = {"rule": "", "action": 0}
 
     def start() -> None:
@@ -121,12 +158,21 @@ def _run(
     def follow(record: StepRecord) -> bool:
         decision = record.decision
         if decision.intervened and (decision.rule, int(decision.action)) != (
-                last["rule"], last["action"]):
+            last["rule"],
+            last["action"],
+        ):
             kind = "stop" if decision.action >= 3 else "intervention"
-            ledger.append(kind, rule=decision.rule, action=decision.action.name,
-                          sentence=decision.sentence, time_s=record.time_s)
-        last.update(rule=decision.rule if decision.intervened else "",
-                    action=int(decision.action))
+            ledger.append(
+                kind,
+                rule=decision.rule,
+                action=decision.action.name,
+                sentence=decision.sentence,
+                time_s=record.time_s,
+            )
+        last.update(
+            rule=decision.rule if decision.intervened else "",
+            action=int(decision.action),
+        )
         if plant.emergency_stop:
             ledger.append("emergency_stop", time_s=record.time_s)
             return True
@@ -138,19 +184,32 @@ def _run(
             return True
         return stop_after_s is not None and record.time_s >= stop_after_s
 
-    header = {"scenario": scenario.model_dump(mode="json"), "seed": scenario.seed,
-              "case": "deployment", "group": "", "expect": scenario.expect,
-              "guard_mode": "on", "plant": "ros", "control_hz": cycle.environment.control_hz,
-              "environment_id": cycle.environment.id,
-              "extras": list(cycle.environment.extras),
-              "truth_extras": list(cycle.environment.truth_extras),
-              "digests": {"guard": cycle.spec.digest, "policy": loaded.digest}}
+    header = {
+        "scenario": scenario.model_dump(mode="json"),
+        "seed": scenario.seed,
+        "case": "deployment",
+        "group": "",
+        "expect": scenario.expect,
+        "guard_mode": "on",
+        "plant": "ros",
+        "control_hz": cycle.environment.control_hz,
+        "environment_id": cycle.environment.id,
+        "extras": list(cycle.environment.extras),
+        "truth_extras": list(cycle.environment.truth_extras),
+        "digests": {"guard": cycle.spec.digest, "policy": loaded.digest},
+    }
     steps = None if duration_s is None else max(1, round(duration_s / plant.period_s))
     report = LoopReport(ended="failed")
     try:
-        report = run_loop(cycle, loaded, scenario, on_step=follow, on_start=start,
-                          writer=EpisodeWriter(out / "episode.parquet", header),
-                          maximum_steps=steps)
+        report = run_loop(
+            cycle,
+            loaded,
+            scenario,
+            on_step=follow,
+            on_start=start,
+            writer=EpisodeWriter(out / "episode.parquet", header),
+            maximum_steps=steps,
+        )
     finally:
         confirmed = True
         if stage == "full":
@@ -159,18 +218,29 @@ def _run(
             except LinkError as error:
                 confirmed = False
                 ledger.append("stop_not_confirmed", reason=str(error))
-        ledger.append("end", ended=report.ended, steps=report.steps, stop_confirmed=confirmed)
+        ledger.append(
+            "end", ended=report.ended, steps=report.steps, stop_confirmed=confirmed
+        )
     status = _status(plant)
-    return {**asdict(report), "stage": stage, "policy": policy,
-            "guard_digest": cycle.spec.digest, "round_trip_p50_s": float(np.median(trips)),
-            "round_trip_p99_s": p99, "tightened": tightened, "stop_confirmed": confirmed,
-            "dropped_commands": plant.dropped_commands, "robot": status,
-            "environment": environment_record()}
+    return {
+        **asdict(report),
+        "stage": stage,
+        "policy": policy,
+        "guard_digest": cycle.spec.digest,
+        "round_trip_p50_s": float(np.median(trips)),
+        "round_trip_p99_s": p99,
+        "tightened": tightened,
+        "stop_confirmed": confirmed,
+        "dropped_commands": plant.dropped_commands,
+        "robot": status,
+        "environment": environment_record(),
+    }
 
 
 def _warm_up(cycle: Cycle, loaded: LoadedPolicy) -> None:
     """Load compiled code before the link is opened; a pause later would look like a
-    dead link to the other side."""
+    dead link to the other side.
+    """
     environment, robot = cycle.environment, cycle.task.robot
     n, extras = len(robot.actuator_names), len(environment.extras)
     people = np.full((cycle.spec.config.people_expected, SEGMENT_COUNT, 7), 3.0)
@@ -178,14 +248,36 @@ def _warm_up(cycle: Cycle, loaded: LoadedPolicy) -> None:
     for step in range(3):
         people[:, :, 0] = 3.0 - step
         state = State(
-            0.0, step, robot.home_position.copy(), np.zeros(n), np.zeros(n), 0.0,
-            environment.plant.base_pose, np.zeros(6), np.array([0.0] * 6 + [1.0]),
-            np.zeros(3), 0.0, people, np.zeros((count, SEGMENT_COUNT, 3)), np.zeros(count),
-            0.0, np.zeros((0, 7)), np.zeros(0), np.zeros(0), 0.0, np.full(extras, 0.5),
-            np.zeros(extras))
-        action = loaded.act(cycle.task.observe(state)) if loaded.contract else \
-            np.zeros(len(cycle.spaces.action_names))
-        fast = Command(np.full(n, 1.0), np.zeros(len(robot.tool_channels)), 0.0, 2 * step)
+            0.0,
+            step,
+            robot.home_position.copy(),
+            np.zeros(n),
+            np.zeros(n),
+            0.0,
+            environment.plant.base_pose,
+            np.zeros(6),
+            np.array([0.0] * 6 + [1.0]),
+            np.zeros(3),
+            0.0,
+            people,
+            np.zeros((count, SEGMENT_COUNT, 3)),
+            np.zeros(count),
+            0.0,
+            np.zeros((0, 7)),
+            np.zeros(0),
+            np.zeros(0),
+            0.0,
+            np.full(extras, 0.5),
+            np.zeros(extras),
+        )
+        action = (
+            loaded.act(cycle.task.observe(state))
+            if loaded.contract
+            else np.zeros(len(cycle.spaces.action_names))
+        )
+        fast = Command(
+            np.full(n, 1.0), np.zeros(len(robot.tool_channels)), 0.0, 2 * step
+        )
         cycle.guard.certify(state, fast)
         cycle.guard.certify(state, cycle.task.decode(action, state))
         cycle.scorer.update(state)

@@ -33,7 +33,9 @@ class Watchdog:
     """
 
     def __init__(
-        self, hardware: BridgeConfig, url: str | None = None,
+        self,
+        hardware: BridgeConfig,
+        url: str | None = None,
         report: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.hardware, self._report = hardware, report
@@ -43,11 +45,14 @@ class Watchdog:
         h = hardware
         self.node = Node("physai_watchdog", url or h.url, h.allowed())
         self._states = self.node.create_subscription(
-            h.joint_states.type, h.joint_states.name, self._on_joints)
+            h.joint_states.type, h.joint_states.name, self._on_joints
+        )
         self._commands = self.node.create_subscription(
-            h.command.type, h.command.name, lambda message: None)
+            h.command.type, h.command.name, lambda message: None
+        )
         self.node.create_subscription(
-            h.emergency_stop_topic.type, h.emergency_stop_topic.name, self._on_emergency)
+            h.emergency_stop_topic.type, h.emergency_stop_topic.name, self._on_emergency
+        )
         self._stop = self.node.create_client(h.stop_service.type, h.stop_service.name)
         self.stops: list[str] = []
 
@@ -69,8 +74,11 @@ class Watchdog:
             return "emergency stop pressed"
         if self._states.received and now - self._states.arrived_s > limit:
             return "nothing heard of the robot"
-        if self._states.received and not self._speed < _STILL_RAD_S and (
-                now - self._commands.arrived_s > limit):
+        if (
+            self._states.received
+            and not self._speed < _STILL_RAD_S
+            and (now - self._commands.arrived_s > limit)
+        ):
             return "moving without commands"
         return ""
 

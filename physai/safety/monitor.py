@@ -17,7 +17,6 @@ import numpy.typing as npt
 from physai.body.person import SEGMENT_COUNT
 from physai.robot.kinematics import Kinematics
 from physai.safety.kernel import (
-    Parameter,
     contact_ratio,
     count_not_finite,
     evaluate_gate,

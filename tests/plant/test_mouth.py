@@ -37,9 +37,7 @@ def feel(
     velocity: np.ndarray | None = None,
 ) -> float:
     speeds = np.zeros((2, 6)) if velocity is None else np.tile(velocity, (2, 2))
-    return model.substep(
-        capsules, speeds, ORIGIN, AXIS, UP, opening, HALF_WIDTH, STILL
-    )
+    return model.substep(capsules, speeds, ORIGIN, AXIS, UP, opening, HALF_WIDTH, STILL)
 
 
 def entered(depth: float = 0.03, opening: float = 0.025) -> MouthModel:

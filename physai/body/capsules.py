@@ -86,7 +86,7 @@ def closest_points(
     if length > 1e-9:
         for i in range(3):
             normal[i] /= length
-        return length - a[6] - b[6]
+        return float(length - a[6] - b[6])
     ux, uy, uz = a[3] - a[0], a[4] - a[1], a[5] - a[2]
     vx, vy, vz = b[3] - b[0], b[4] - b[1], b[5] - b[2]
     nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
@@ -100,4 +100,4 @@ def closest_points(
             normal[0], normal[1], normal[2] = 0.0, 0.0, 1.0
         else:
             normal[0], normal[1], normal[2] = 1.0, 0.0, 0.0
-    return -a[6] - b[6]
+    return float(-a[6] - b[6])

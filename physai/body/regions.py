@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -76,7 +77,7 @@ class Regions:
 
 @lru_cache(maxsize=8)
 def _read(path: str) -> Regions:
-    with open(path, encoding="utf-8", newline="") as handle:
+    with Path(path).open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     try:
         ids = [int(row["area_id"]) for row in rows]

@@ -184,9 +184,8 @@ def _bias(
         if name in ("people", "extras", "tool_force_in_world_n")
         else float(fault.magnitude)
     )
-    return dataclasses.replace(
-        state, **{name: _shifted(getattr(state, name), change, name)}
-    )
+    changes: dict[str, Any] = {name: _shifted(getattr(state, name), change, name)}
+    return dataclasses.replace(state, **changes)
 
 
 def _spike(
@@ -204,9 +203,8 @@ def _spike(
         if name in ("people", "extras", "tool_force_in_world_n")
         else float(fault.magnitude)
     )
-    return dataclasses.replace(
-        state, **{name: _shifted(getattr(state, name), change, name)}
-    )
+    changes: dict[str, Any] = {name: _shifted(getattr(state, name), change, name)}
+    return dataclasses.replace(state, **changes)
 
 
 def _missed(

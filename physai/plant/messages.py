@@ -190,7 +190,7 @@ def people_message(people: Array, ages: Array, frame_age_s: float) -> Message:
     """Return people as one array: count, age of the frame, then age and capsules each."""
     parts = [[len(people), frame_age_s]]
     parts.extend(
-        [float(age), *np.ravel(person)]  # type: ignore[list-item]
+        [float(age), *np.ravel(person)]
         for person, age in zip(people, ages, strict=True)
     )
     return array_message(np.concatenate([np.ravel(p) for p in parts]))

@@ -170,7 +170,9 @@ class RosPlant:
         self._people = np.zeros((0, SEGMENT_COUNT, 7))
         self._people_age, self._frame_age = np.zeros(0), math.inf
         self._extras, self._extras_age = np.zeros(0), np.zeros(0)
-        self._arrived = dict.fromkeys(("joints", "force", "people", "extras"), -math.inf)
+        self._arrived = dict.fromkeys(
+            ("joints", "force", "people", "extras"), -math.inf
+        )
         self._node: Node | None = None
         self.armed = False
         self.late_periods = self.consecutive_late = 0

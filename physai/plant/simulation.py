@@ -70,6 +70,9 @@ class SimulatedPlant:
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
         self.time_s, self.step_count = 0.0, 0
         self.last_contact: Contact
+        self._capsules = np.zeros((0, SEGMENT_COUNT, 7))
+        self._state: State
+        self._truth: Truth
 
     def reset(self, scenario: Scenario) -> State:
         """Build the start of a scenario; the world itself is reused.

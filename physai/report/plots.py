@@ -46,7 +46,7 @@ def table_plot(arms: Mapping[str, Mapping[str, int]]) -> str:
     figure, axis = pyplot.subplots(
         figsize=(8.2, 0.7 + 0.55 * len(arms)), constrained_layout=True
     )
-    for row, (name, table) in enumerate(arms.items()):
+    for row, (_name, table) in enumerate(arms.items()):
         left, total = 0.0, max(1, sum(table.values()))
         for key, color in _COLORS.items():
             share = table[key] / total

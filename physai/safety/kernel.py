@@ -16,7 +16,7 @@ from physai.body.capsules import closest_points
 from physai.robot.kinematics import point_jacobian
 from physai.types import Array
 
-__all__ = ["Parameter", "near_speed_rows", "permitted_speed", "separation_rows"]
+__all__ = ["Parameter", "permitted_speed", "separation_rows"]
 
 HEAD_SEGMENTS = 3
 """Segments 0, 1, 2 are head, face and neck."""
@@ -73,7 +73,7 @@ def permitted_speed(distance: float, human_speed: float, p: Array) -> float:
     b = a * tr + human_speed
     closed = -b + np.sqrt(b * b + 2.0 * a * free)
     together = (free - human_speed * tj) / (tr + 0.5 * tj)
-    return max(0.0, min(closed, together))
+    return float(max(0.0, min(closed, together)))
 
 
 @numba.njit(cache=True)

@@ -170,7 +170,8 @@ def make_cycle(
     task = make_task(environment)
     if isinstance(plant, str):
         maker = resolve("plant", plant, PLANTS)
-        plant = maker(environment.plant, task.robot, **plant_arguments)
+        made: Plant = maker(environment.plant, task.robot, **plant_arguments)
+        return Cycle(made, task, mode)
     return Cycle(plant, task, mode)
 
 

@@ -20,7 +20,7 @@ from physai.robot.description import Robot
 from physai.types import AREA_COUNT, Array, Command, Contact, State, Truth
 
 if TYPE_CHECKING:
-    from physai.tasks.environment import EnvironmentConfig
+    from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
 
 __all__ = ["Outcome", "Reward", "Spaces", "Task"]
 
@@ -96,12 +96,18 @@ class Task(ABC):
         """Return names and bounds of observation and action."""
 
     @abstractmethod
-    def sample_scenario(self, seed: int, distribution: str = "train") -> Scenario:
+    def sample_scenario(
+        self,
+        seed: int,
+        distribution: str = "train",
+        template: ScenarioTemplate | str | None = None,
+    ) -> Scenario:
         """Return the scenario of one seed; the same seed gives the same one.
 
         Args:
             seed: Non-negative.
             distribution: Named ranges of the environment's YAML.
+            template: The kind of scenario, or its name; None draws it by weight.
         """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def load_sb3(path: Path) -> Policy:
             # Each class refuses the others' files in its own way; only the last counts.
             continue
         if type(model).__name__ == name and hasattr(model, "policy"):
-            return FunctionPolicy(lambda o, m=model: _predict(m, o))
+            return FunctionPolicy(functools.partial(_predict, model))
     raise BundleError(f"{path}: no algorithm of Stable-Baselines3 can load it")
 
 

@@ -103,10 +103,10 @@ def fit(
     observations = np.concatenate(data.observations)
     actions = np.concatenate(data.actions)
     if normalizer is not None:
-        statistics = normalizer.obs_rms
-        statistics.mean = observations.mean(axis=0).astype(np.float64)  # type: ignore[union-attr]
-        statistics.var = observations.var(axis=0).astype(np.float64) + 1e-4  # type: ignore[union-attr]
-        statistics.count = float(len(observations))  # type: ignore[union-attr]
+        statistics: Any = normalizer.obs_rms
+        statistics.mean = observations.mean(axis=0).astype(np.float64)
+        statistics.var = observations.var(axis=0).astype(np.float64) + 1e-4
+        statistics.count = float(len(observations))
         observations = np.asarray(
             normalizer.normalize_obs(observations), dtype=np.float32
         )
@@ -129,7 +129,7 @@ def fit(
                 _mean_action(policy, x[index]), y[index]
             )
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             total += float(loss.detach()) * len(index)
         error = total / len(x)

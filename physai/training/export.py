@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,36 +27,37 @@ _PARITY = 1e-4
 class _Deployed(torch.nn.Module):
     """Deterministic action of a policy from a raw observation."""
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, model: BaseAlgorithm, normalizer: VecNormalize | None) -> None:
         super().__init__()
         size = int(np.prod(model.observation_space.shape or (0,)))
         mean, scale, clip = np.zeros(size), np.ones(size), np.inf
         if normalizer is not None:
-            statistics = normalizer.obs_rms
-            mean = statistics.mean  # type: ignore[union-attr]
-            scale = 1.0 / np.sqrt(statistics.var + normalizer.epsilon)  # type: ignore[union-attr]
+            statistics: Any = normalizer.obs_rms
+            mean = statistics.mean
+            scale = 1.0 / np.sqrt(statistics.var + normalizer.epsilon)
             clip = normalizer.clip_obs
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
         self.clip = float(clip)
         self.policy = model.policy
-        self.off_policy = hasattr(model.policy, "actor")
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """Return the (1, a) action of a (1, d) observation."""
         x = (observation - self.mean) * self.scale
         if np.isfinite(self.clip):
             x = torch.clamp(x, -self.clip, self.clip)
-        policy = self.policy
-        if self.off_policy:
+        policy: Any = self.policy
+        if hasattr(policy, "actor"):
+            stochastic = any(n in type(policy).__name__ for n in ("SAC", "TQC"))
             action = (
-                policy.actor(x, deterministic=True)
-                if "SAC" in type(policy).__name__ or "TQC" in type(policy).__name__
-                else policy.actor(x)
-            )  # type: ignore[operator]
+                policy.actor(x, deterministic=True) if stochastic else policy.actor(x)
+            )
         else:
-            features = policy.extract_features(x, policy.pi_features_extractor)  # type: ignore[operator]
-            latent = policy.mlp_extractor.forward_actor(features)  # type: ignore[union-attr, operator]
-            action = policy.action_net(latent)  # type: ignore[operator]
+            features = policy.extract_features(x, policy.pi_features_extractor)
+            action = policy.action_net(policy.mlp_extractor.forward_actor(features))
         return torch.clamp(action, -1.0, 1.0)
 
 

@@ -412,7 +412,8 @@ class _Keeper(BaseCallback):
         for episode in range(count):
             seed = derive_seed(self.config.seed, "evaluation", episode)
             observation, _ = self._env.reset(seed=seed)
-            done, info = False, {}
+            done = False
+            info: dict[str, Any] = {}
             while not done:
                 seen = (
                     observation

@@ -109,19 +109,19 @@ def test_more_distance_never_permits_less(robot, spec, asked, seed, x, more):
 
 
 BAD_STATES = {
-    "position": lambda s: dict(actuator_position=np.full(7, np.nan)),
-    "one joint": lambda s: dict(
-        actuator_velocity=np.array([0, 0, np.inf, 0, 0, 0, 0], dtype=float)
-    ),
-    "people": lambda s: dict(people=np.full_like(s.people, np.nan)),
-    "extras": lambda s: dict(extras=np.full_like(s.extras, np.nan)),
-    "force": lambda s: dict(tool_force_in_world_n=np.array([0.0, np.nan, 0.0])),
-    "stamp": lambda s: dict(stamp_s=math.nan),
-    "age": lambda s: dict(actuator_age_s=math.nan),
-    "negative age": lambda s: dict(people_age_s=np.array([-1.0])),
-    "wrong size": lambda s: dict(actuator_position=np.zeros(6)),
-    "no extras": lambda s: dict(extras=np.zeros(0), extras_age_s=np.zeros(0)),
-    "old joints": lambda s: dict(actuator_age_s=1.0),
+    "position": lambda s: {"actuator_position": np.full(7, np.nan)},
+    "one joint": lambda s: {
+        "actuator_velocity": np.array([0, 0, np.inf, 0, 0, 0, 0], dtype=float)
+    },
+    "people": lambda s: {"people": np.full_like(s.people, np.nan)},
+    "extras": lambda s: {"extras": np.full_like(s.extras, np.nan)},
+    "force": lambda s: {"tool_force_in_world_n": np.array([0.0, np.nan, 0.0])},
+    "stamp": lambda s: {"stamp_s": math.nan},
+    "age": lambda s: {"actuator_age_s": math.nan},
+    "negative age": lambda s: {"people_age_s": np.array([-1.0])},
+    "wrong size": lambda s: {"actuator_position": np.zeros(6)},
+    "no extras": lambda s: {"extras": np.zeros(0), "extras_age_s": np.zeros(0)},
+    "old joints": lambda s: {"actuator_age_s": 1.0},
 }
 
 
@@ -139,17 +139,17 @@ def test_bad_input_stops_and_latches(robot, guard, name):
 
 
 HOLDS = {
-    "person lost": lambda s: dict(
-        people=s.people[:0],
-        people_velocity=s.people_velocity[:0],
-        people_age_s=s.people_age_s[:0],
-    ),
-    "old track": lambda s: dict(people_age_s=np.array([2.0])),
-    "old frame": lambda s: dict(people_frame_age_s=2.0),
-    "old channel": lambda s: dict(extras_age_s=np.full(10, 2.0)),
-    "old force": lambda s: dict(tool_force_age_s=1.0),
-    "stop signal": lambda s: dict(extras=np.where(np.arange(10) == 8, 1.0, s.extras)),
-    "utensil force": lambda s: dict(tool_force_in_world_n=np.array([1.5, 0.0, 0.0])),
+    "person lost": lambda s: {
+        "people": s.people[:0],
+        "people_velocity": s.people_velocity[:0],
+        "people_age_s": s.people_age_s[:0],
+    },
+    "old track": lambda s: {"people_age_s": np.array([2.0])},
+    "old frame": lambda s: {"people_frame_age_s": 2.0},
+    "old channel": lambda s: {"extras_age_s": np.full(10, 2.0)},
+    "old force": lambda s: {"tool_force_age_s": 1.0},
+    "stop signal": lambda s: {"extras": np.where(np.arange(10) == 8, 1.0, s.extras)},
+    "utensil force": lambda s: {"tool_force_in_world_n": np.array([1.5, 0.0, 0.0])},
 }
 
 

@@ -126,7 +126,8 @@ class FeedingExpert:
         action = np.concatenate(
             [velocity / limits.linear_m_s, turn / limits.angular_rad_s]
         )
-        return np.clip(action, -1.0, 1.0).astype(np.float32)
+        cut: npt.NDArray[np.float32] = np.clip(action, -1.0, 1.0).astype(np.float32)
+        return cut
 
 
 def _limited(vector: Array, size: float) -> Array:

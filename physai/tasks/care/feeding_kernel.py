@@ -110,7 +110,7 @@ def _turn_to_level(pose: Array, frame: Array, out: Array) -> float:
     angle = np.arctan2(sine, 0.5 * (trace - 1.0))
     scale = angle / sine if sine > 1e-9 else 1.0
     out[0], out[1], out[2] = scale * sx, scale * sy, scale * sz
-    return angle
+    return float(angle)
 
 
 @numba.njit(cache=True)

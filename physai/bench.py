@@ -1,0 +1,161 @@
+"""The benchmark table: ratios measured in one run, never asserted.
+
+Blocks of steps and blocks of the same number of bare physics steps in the same world
+alternate; processor time is compared, so that a busy machine does not favour either.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from physai.errors import PhysaiError
+from physai.policy.adapters import load_policy
+from physai.provenance import environment_record
+from physai.tasks import registry
+from physai.tasks.cycle import Cycle
+from physai.types import Command
+
+__all__ = ["run_bench"]
+
+_ENVIRONMENT = "physai/CareFeeding-v0"
+_STEPS = 40
+
+
+def run_bench(blocks: int = 20) -> dict[str, Any]:
+    """Measure everything and return JSON values; ``lines`` is what a person reads.
+
+    Args:
+        blocks: Pairs of blocks per figure.
+    """
+    result: dict[str, Any] = {"environment": environment_record(), "blocks": blocks}
+    for guard in ("off", "on"):
+        for near in (False, True):
+            key = f"step_overhead_guard_{guard}_{'near' if near else 'far'}"
+            result[key] = _step_overhead(guard, near, blocks)
+    result["guard_us"] = _guard_time()
+    result["policy_us"] = _policy_time()
+    result["lines"] = _lines(result)
+    return result
+
+
+def _cycle(guard: str, near: bool) -> Cycle:
+    """Return a cycle at its start; far means that the person sits five metres away."""
+    cycle = registry.make_cycle(_ENVIRONMENT, guard=guard)
+    first = cycle.environment.distributions["test"].seeds.first
+    scenario = cycle.task.sample_scenario(first, "test", "nominal_rest")
+    if not near:
+        seat = scenario.people[0].seat.model_copy(
+            update={"position_m": (6.0, 0.0, 0.45)}
+        )
+        person = scenario.people[0].model_copy(update={"seat": seat})
+        scenario = scenario.model_copy(update={"people": (person,)})
+    cycle.reset(scenario.model_copy(update={"duration_s": 3600.0}))
+    return cycle
+
+
+def _step_overhead(guard: str, near: bool, blocks: int) -> dict[str, float]:
+    """Share of a control step outside the engine's own stepping."""
+    cycle = _cycle(guard, near)
+    dynamics = cycle.plant.dynamics  # type: ignore[attr-defined]
+    substeps = cycle.environment.plant.substeps
+    rng = np.random.default_rng(0)
+    size = len(cycle.spaces.action_names)
+    actions = 0.2 * rng.uniform(-1.0, 1.0, (_STEPS, size))
+
+    def steps() -> None:
+        for action in actions:
+            cycle.step(action)
+
+    def bare() -> None:
+        for _ in range(_STEPS * substeps):
+            dynamics.step()
+
+    steps()
+    ratios, times = [], []
+    for _ in range(blocks):
+        whole, raw = _cpu(steps), _cpu(bare)
+        ratios.append(1.0 - raw / whole)
+        times.append(1e6 * whole / _STEPS)
+    cycle.close()
+    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    return {
+        "share": float(middle),
+        "quartile_low": float(low),
+        "quartile_high": float(high),
+        "step_us": float(np.median(times)),
+    }
+
+
+def _cpu(function: Callable[[], None]) -> float:
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def _guard_time() -> dict[str, float]:
+    """Time of one certification beside the seated person of 16 capsules [us]."""
+    cycle = _cycle("on", True)
+    n = len(cycle.task.robot.actuator_names)
+    rng = np.random.default_rng(0)
+    times = []
+    for step in range(2000):
+        command = Command(
+            rng.normal(0.0, 0.03, n), np.zeros(0), cycle.state.stamp_s, step
+        )
+        start = time.perf_counter()
+        cycle.guard.certify(cycle.state, command)
+        times.append(1e6 * (time.perf_counter() - start))
+    cycle.close()
+    return {
+        "p50": float(np.quantile(times[100:], 0.5)),
+        "p99": float(np.quantile(times[100:], 0.99)),
+    }
+
+
+def _policy_time() -> dict[str, float]:
+    """Time of one action of the shipped bundle [us]; empty without one."""
+    cycle = _cycle("off", True)
+    try:
+        policy = load_policy("care_feeding", env=cycle)
+    except PhysaiError:
+        return {}
+    finally:
+        cycle.close()
+    observation = cycle.observation
+    times = []
+    for _ in range(3000):
+        start = time.perf_counter()
+        policy.act(observation)
+        times.append(1e6 * (time.perf_counter() - start))
+    return {
+        "p50": float(np.quantile(times[100:], 0.5)),
+        "p99": float(np.quantile(times[100:], 0.99)),
+    }
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    lines = ["share of a control step outside stepSimulation (median, quartiles):"]
+    for near in ("far", "near"):
+        for guard in ("off", "on"):
+            row = result[f"step_overhead_guard_{guard}_{near}"]
+            lines.append(
+                f"  person {near:4s} guard {guard:3s}  {row['share']:6.1%}  "
+                f"[{row['quartile_low']:.1%}, {row['quartile_high']:.1%}]  "
+                f"{row['step_us']:.0f} us a step"
+            )
+    guard = result["guard_us"]
+    lines.append(
+        f"guard, 7-DoF arm, 16-capsule person: p50 {guard['p50']:.0f} us, "
+        f"p99 {guard['p99']:.0f} us (target 60 and 150)"
+    )
+    policy = result["policy_us"]
+    if policy:
+        lines.append(
+            f"policy from the bundle: p50 {policy['p50']:.0f} us, "
+            f"p99 {policy['p99']:.0f} us (target 40)"
+        )
+    return lines

@@ -194,6 +194,7 @@ def bench(options: argparse.Namespace) -> int:
 
     result = run_bench(options.blocks)
     if options.out:
+        check_writable(Path(options.out).parent)
         Path(options.out).write_text(json.dumps(result, indent=2) + "\n")
     print_result(options, result, result["lines"])
     sys.stdout.flush()

@@ -55,9 +55,15 @@ def places() -> dict[int, tuple[int, float, Array]]:
         if np.linalg.norm(n) > 0
     ]
     for segment, fraction, n in itertools.product(
-        range(len(SEGMENTS)), np.linspace(0.0, 1.0, 21), normals
+        range(len(SEGMENTS)), np.linspace(0.02, 0.98, 25), normals
     ):
-        found.setdefault(area_of(segment, float(fraction), *n), (segment, fraction, n))
+        area = area_of(segment, float(fraction), *n)
+        # Not on the boundary to another area.
+        if area not in found and all(
+            area_of(segment, float(fraction) + f, *(n + 0.02 * m)) == area
+            for f, m in itertools.product((-0.01, 0.01), normals)
+        ):
+            found[area] = (segment, float(fraction), n)
     return found
 
 

@@ -48,8 +48,8 @@ Flags = npt.NDArray[np.bool_]
     P_MASS,
 ) = range(11)
 PAIR_COLUMNS = 11
-I_PHASE, I_AREA, I_AGE = range(3)
-PAIR_INTEGERS = 3
+I_PHASE, I_AREA, I_AGE, I_OTHER = range(4)
+PAIR_INTEGERS = 4
 FREE, WAITING, TOUCHED = 0, 1, 2
 
 # Work of one near pair in one substep.
@@ -73,12 +73,15 @@ FREE, WAITING, TOUCHED = 0, 1, 2
     N_NOW,
 ) = range(17)
 NEAR_COLUMNS = 17
-J_PERSON, J_SEGMENT, J_SHAPE, J_PAIR, J_AREA, J_REFRESH = range(6)
-NEAR_INTEGERS = 6
+J_PERSON, J_SEGMENT, J_SHAPE, J_PAIR, J_AREA, J_REFRESH, J_FROM = range(7)
+NEAR_INTEGERS = 7
 
 # Sums over the pairs of one (person, area) in one substep.
-A_FORCE, A_PEAK, A_PRESSURE, A_ROBOT, A_PERSON, A_CLAMPED, A_LINK, A_LARGEST = range(8)
-AREA_COLUMNS = 8
+(
+    A_FORCE, A_PEAK, A_PRESSURE, A_ROBOT, A_PERSON, A_CLAMPED, A_LINK, A_LARGEST,
+    A_FROM,
+) = range(9)
+AREA_COLUMNS = 9
 
 # What a control step keeps of them, in the order of physai.types.Contact.
 (
@@ -110,6 +113,9 @@ HEAD_SEGMENTS = 2
 
 NEAR_M = 0.01
 """Pairs nearer than this are followed, so that the motors' drive is known at touch."""
+
+SETTLE_SUBSTEPS = 12
+"""A pair goes over to another area after so many substeps on it (50 ms)."""
 
 _SLACK_M = 1e-4
 
@@ -198,7 +204,7 @@ def detect(
                 _track(row[N_GAP], max(closing, 0.0) * dt, refresh, state, flags, work)
                 work[J_PERSON], work[J_SEGMENT], work[J_SHAPE] = p, s, r
                 work[J_PAIR] = index
-                work[J_AREA] = _area(s, a, rotation[p, s], nx, ny, nz)
+                _settle(_area(s, a, rotation[p, s], nx, ny, nz), flags, work)
                 count += 1
     out[0] = smallest
     return count
@@ -278,6 +284,26 @@ def _track(
     possible = flags[I_PHASE] == TOUCHED or gap <= 1.5 * approach + _SLACK_M
     work[J_REFRESH] = 1 if possible and flags[I_AGE] % refresh == 0 else 0
     flags[I_AGE] = flags[I_AGE] + 1 if possible else 0
+
+
+@numba.njit(cache=True)
+def _settle(area: int, flags: Integers, work: Integers) -> None:
+    """Keep a touching pair on its area until it has been on another for a while.
+
+    A contact held on a boundary would else flicker between two areas by rounding, and
+    each would show half of the force.
+    """
+    work[J_FROM] = -1
+    if flags[I_PHASE] != TOUCHED or flags[I_AREA] < 0 or flags[I_AREA] == area:
+        flags[I_AREA] = area
+        flags[I_OTHER] = 0
+    else:
+        flags[I_OTHER] += 1
+        if flags[I_OTHER] >= SETTLE_SUBSTEPS:
+            work[J_FROM] = flags[I_AREA]
+            flags[I_AREA] = area
+            flags[I_OTHER] = 0
+    work[J_AREA] = flags[I_AREA]
 
 
 @numba.njit(cache=True)
@@ -429,13 +455,12 @@ def _prepare(
         if tool < 1e12:
             k = k * tool / (k + tool)
         p = state[P_COMPRESSION]
-        if flags[I_AREA] >= 0 and flags[I_AREA] != near_integer[i, J_AREA] and p > 0.0:
+        if near_integer[i, J_FROM] >= 0 and p > 0.0:
             # Sliding to an area with another spring must not make the force jump.
-            old = table[flags[I_AREA], 1]
+            old = table[near_integer[i, J_FROM], 1]
             if tool < 1e12:
                 old = old * tool / (old + tool)
             p *= old / k
-        flags[I_AREA] = near_integer[i, J_AREA]
         # Not within the first moments: the engine's positions lag the exact ones by
         # half a substep of lost speed, which would lower the peak of a short impact.
         if flags[I_PHASE] == TOUCHED and flags[I_AGE] * dt > constants[C_PULL_AFTER]:
@@ -617,6 +642,8 @@ def _collect(
     now[A_PERSON] = max(now[A_PERSON], row[N_PERSON])
     if blocked:
         now[A_CLAMPED] = 1.0
+    if near_integer[i, J_FROM] >= 0:
+        now[A_FROM] = near_integer[i, J_FROM] + 1.0
     if row[N_PEAK] > now[A_LARGEST]:
         now[A_LARGEST], now[A_LINK] = row[N_PEAK], r
     return written + 1
@@ -710,6 +737,12 @@ def record(
                 continue
             busy = True
             ring = window[p, a]
+            if now[A_FROM] > 0.0:
+                # A contact that slid here brings its age and its mean along.
+                old = int(now[A_FROM]) - 1
+                time[0] = max(time[0], clock[p, old, 0])
+                for i in range(width):
+                    ring[i] = max(ring[i], window[p, old, i])
             ring[position] = now[A_FORCE]
             if felt:
                 time[0] += dt

@@ -78,7 +78,14 @@ NEAR_INTEGERS = 7
 
 # Sums over the pairs of one (person, area) in one substep.
 (
-    A_FORCE, A_PEAK, A_PRESSURE, A_ROBOT, A_PERSON, A_CLAMPED, A_LINK, A_LARGEST,
+    A_FORCE,
+    A_PEAK,
+    A_PRESSURE,
+    A_ROBOT,
+    A_PERSON,
+    A_CLAMPED,
+    A_LINK,
+    A_LARGEST,
     A_FROM,
 ) = range(9)
 AREA_COLUMNS = 9

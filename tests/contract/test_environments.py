@@ -48,7 +48,7 @@ def test_the_package_is_imported_without_anything_heavy():
     code = (
         "import sys, physai; heavy = {'numba', 'pybullet', 'torch', 'pydantic', 'scipy',"
         " 'pyarrow', 'stable_baselines3', 'mujoco'}; "
-        "sys.exit(', '.join(heavy & set(sys.modules)))"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -132,7 +132,8 @@ def test_the_same_seed_is_the_same_in_every_kind_of_vector_environment(env):
         seen = [envs.reset().tobytes()]
         for action in actions:
             observation, reward, _, _ = envs.step(action)
-            seen.append(observation.tobytes() + reward.tobytes())
+            # The two kinds hand rewards over in different precision.
+            seen.append(observation.tobytes() + np.float32(reward).tobytes())
         envs.close()
         return seen
 

@@ -51,8 +51,12 @@ def make_nothing(env: Any) -> int:
 
 
 def test_bundles_by_path_name_zip_and_run_folder(
-    site: Path, make_bundle: Callable[..., Bundle], tmp_path: Path
+    site: Path,
+    make_bundle: Callable[..., Bundle],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(site)
     bundle = make_bundle(site / "policies" / "care_feeding")
     make_bundle(tmp_path / "run" / "bundle")
     specs = [

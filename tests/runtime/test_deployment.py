@@ -1,0 +1,264 @@
+"""A policy on a virtual robot over a real websocket."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from physai.errors import LinkError, RefusedError
+from physai.plant import messages
+from physai.plant.bridge import Node
+from physai.plant.ros import RosPlant, load_bridge
+from physai.record.ledger import verify_ledger
+from physai.runtime.robot_server import RobotServer
+from physai.runtime.session import deploy
+from physai.runtime.watchdog import Watchdog
+from physai.tasks import registry
+from physai.types import Command
+
+ENVIRONMENT = "physai/CareFeeding-v0"
+
+
+@pytest.fixture(scope="module")
+def robot():
+    """A virtual robot in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "physai", "robot", "franka", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    url = next(
+        word.strip(",;")
+        for line in process.stdout
+        for word in line.split()
+        if word.startswith("ws://")
+    )
+    yield url
+    process.terminate()
+    process.wait(10)
+
+
+def status(node, hardware):
+    client = node.create_client(
+        hardware.status_service.type, hardware.status_service.name
+    )
+    return json.loads(client.call({})["message"])
+
+
+def reset_stop(url):
+    hardware = load_bridge("franka")
+    with Node("operator", url, hardware.allowed()) as node:
+        node.create_client(
+            hardware.reset_service.type, hardware.reset_service.name
+        ).call({})
+
+
+def test_shadow_sends_nothing_and_full_moves_and_stops(robot, tmp_path):
+    reset_stop(robot)
+    hardware = load_bridge("franka")
+    shadow = deploy(
+        "expert",
+        "franka",
+        url=robot,
+        stage="shadow",
+        duration_s=1.0,
+        out=tmp_path / "shadow",
+    )
+    assert shadow["steps"] == 20 and shadow["robot"]["commands"] == 0
+    full = deploy(
+        "expert",
+        "franka",
+        url=robot,
+        stage="full",
+        person="Hanako",
+        duration_s=3.0,
+        out=tmp_path / "full",
+    )
+    assert full["steps"] == 60 and full["robot"]["commands"] >= 55
+    assert full["robot"]["stale"] == 0 and full["stop_confirmed"]
+    assert verify_ledger(tmp_path / "full" / "ledger.jsonl", {}).ok
+    with Node("operator", robot, hardware.allowed()) as node:
+        time.sleep(0.5)
+        answer = status(node, hardware)
+        assert answer["stopped"] and not answer["moving"]
+
+
+def test_a_session_without_a_person_is_refused(robot, tmp_path):
+    with pytest.raises(RefusedError, match="person"):
+        deploy("expert", "franka", url=robot, stage="full", out=tmp_path)
+
+
+def test_a_killed_session_leaves_a_stopped_robot_and_a_ledger_that_verifies(
+    robot, tmp_path
+):
+    reset_stop(robot)
+    hardware = load_bridge("franka")
+    session = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "physai",
+            "deploy",
+            "expert",
+            "--hardware",
+            "franka",
+            "--url",
+            robot,
+            "--approved-by",
+            "Hanako",
+            "--out",
+            str(tmp_path),
+            "--duration",
+            "60",
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    with Node("observer", robot, hardware.allowed()) as node:
+        deadline = time.monotonic() + 60
+        while not status(node, hardware)["moving"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.0)
+        os.kill(session.pid, signal.SIGKILL)
+        session.wait()
+        start = time.monotonic()
+        while status(node, hardware)["moving"]:
+            assert time.monotonic() - start < 1.0, (
+                "its own watchdog must stop the robot"
+            )
+            time.sleep(0.01)
+        assert status(node, hardware)["timeouts"] >= 1
+    report = verify_ledger(tmp_path / "ledger.jsonl", {})
+    assert report.ok and report.entries >= 2
+
+
+def test_the_watchdog_stops_a_robot_that_moves_without_commands(robot):
+    """The watchdog is its own process and loads no policy code."""
+    code = (
+        "import sys, physai.runtime.watchdog; "
+        "bad = [m for m in sys.modules if m.startswith('physai.policy') or m == 'torch']; "
+        "sys.exit(', '.join(bad) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    dog = Watchdog(load_bridge("franka"), robot)
+    time.sleep(0.5)
+    assert dog.reason() == ""
+    dog._speed = 0.5
+    assert dog.reason() == "moving without commands"
+    dog.close()
+
+
+@pytest.fixture
+def plants():
+    """A robot server and a client in this process."""
+    environment = registry.load_environment(ENVIRONMENT)
+    cycle = registry.make_cycle(environment, guard="off")
+    hardware = load_bridge("franka")
+    scenario = cycle.task.sample_scenario(
+        environment.distributions["test"].seeds.first, "test"
+    )
+    with RobotServer(cycle.plant, cycle.task.robot, hardware, scenario, 20.0) as server:
+        plant = RosPlant(environment.plant, cycle.task.robot, hardware, server.url)
+        plant.reset(scenario)
+        yield server, plant, scenario
+        plant.close()
+
+
+def command(sequence, speed=0.05):
+    return Command(np.full(7, speed), np.zeros(0), 0.0, sequence)
+
+
+def test_nothing_is_sent_before_a_person_arms(plants):
+    server, plant, _ = plants
+    sent = plant.apply(command(1))
+    assert not sent.actuator_velocity.any()
+    time.sleep(0.2)
+    assert server.statistics["commands"] == 0
+    plant.arm("Hanako")
+    assert plant.apply(command(2)).actuator_velocity.any()
+    time.sleep(0.2)
+    assert server.statistics["commands"] == 1
+
+
+def test_old_and_repeated_commands_are_not_executed(plants):
+    server, plant, _ = plants
+    plant.arm("Hanako")
+    plant.apply(command(5))
+    assert not plant.apply(command(5)).actuator_velocity.any()
+    hardware = plant.hardware
+    stale = messages.command_message(
+        Command(np.full(7, 0.5), np.zeros(0), -0.9, 6), plant.joints
+    )
+    plant.node.send({"op": "publish", "topic": hardware.command.name, "msg": stale})
+    time.sleep(0.2)
+    assert server.statistics["stale"] == 1
+
+
+def test_a_malformed_command_is_counted_and_not_executed(plants):
+    server, plant, _ = plants
+    for data in ([1, 2, 3], [None] * 9, "text", [float(i) for i in range(20)]):
+        plant.node.send(
+            {
+                "op": "publish",
+                "topic": plant.hardware.command.name,
+                "msg": {"data": data},
+            }
+        )
+    plant.node.send(
+        {"op": "publish", "topic": plant.hardware.command.name, "msg": None}
+    )
+    time.sleep(0.3)
+    assert server.statistics["rejected"] == 5 and server.statistics["commands"] == 0
+
+
+def test_a_stop_holds_until_a_person_resets_it(plants):
+    server, plant, _ = plants
+    plant.arm("Hanako")
+    plant.stop(1)
+    time.sleep(0.2)
+    plant.arm("Hanako")
+    plant.apply(command(9))
+    time.sleep(0.3)
+    assert server.stopped and plant.stopped
+    assert np.abs(plant.read().actuator_velocity).max() < 0.02
+
+
+def test_a_lost_link_disarms_and_ages_grow():
+    environment = registry.load_environment(ENVIRONMENT)
+    cycle = registry.make_cycle(environment, guard="off")
+    hardware = load_bridge("franka")
+    scenario = cycle.task.sample_scenario(
+        environment.distributions["test"].seeds.first, "test"
+    )
+    server = RobotServer(
+        cycle.plant, cycle.task.robot, hardware, scenario, 20.0
+    ).start()
+    plant = RosPlant(environment.plant, cycle.task.robot, hardware, server.url)
+    plant.reset(scenario)
+    plant.arm("Hanako")
+    assert plant.apply(command(1)).actuator_velocity.any()
+    server.close()
+    time.sleep(0.7)
+    assert plant.read().actuator_age_s > 0.5
+    assert not plant.apply(command(2)).actuator_velocity.any()
+    assert not plant.armed
+    plant.close()
+
+
+def test_the_allow_list_is_enforced(plants):
+    _, plant, _ = plants
+    with pytest.raises(RefusedError, match="allow-list"):
+        plant.node.create_publisher("std_msgs/String", "/somewhere_else")
+
+
+def test_addresses_that_are_none_are_refused():
+    with pytest.raises(LinkError, match="ws://"):
+        Node("x", "http://127.0.0.1:1")
+    with pytest.raises(RefusedError, match="wss"):
+        Node("x", "ws://10.0.0.1:9090")

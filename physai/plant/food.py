@@ -134,4 +134,4 @@ class FoodModel:
         self.on_spoon -= lost
         self.in_mouth += eaten
         self.smeared += smeared
-        self.spilled += lost - eaten
+        self.spilled += max(0.0, lost - eaten)

@@ -87,4 +87,4 @@ class Scenario(Config):
     """Posture of the robot at the start."""
     faults: tuple[FaultConfig, ...] = ()
     values: dict[str, Any] = Field(default_factory=dict)
-    """Further values by name, such as ``spill_angle_rad`` and ``intake_per_s``."""
+    """Further values by name, such as ``spill_start_rad``."""

@@ -152,7 +152,8 @@ class SimulatedPlant:
         self.time_s = self.step_count * self.period_s
         self.dynamics.read()
         self.kinematics.update(self.dynamics.position)
-        self._look()
+        assert self._contact is not None
+        self.last_contact = self._contact.contact()
         if self._meal is not None:
             self._meal.advance(
                 self.period_s,
@@ -161,6 +162,7 @@ class SimulatedPlant:
                 self.people[0],
                 self.last_contact,
             )
+        self._look()
         self._assemble()
 
     def close(self) -> None:
@@ -286,14 +288,12 @@ class SimulatedPlant:
         self._force.feel(total)
 
     def _look(self) -> None:
-        """Trackers and the contact record at the end of a control period."""
+        """Let trackers look at the end of a control period."""
         for index, person in enumerate(self.people):
             self._capsules[index] = person.capsules
         self._tracker.observe(self.time_s, self._capsules)
         if self._meal is not None:
             self._meal.look(self.time_s, self.step_count, self.people[0])
-        if self._contact is not None and self.step_count:
-            self.last_contact = self._contact.contact()
 
     def _assemble(self) -> None:
         """Build State and Truth; nothing of them is written to again."""

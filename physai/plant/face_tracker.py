@@ -1,0 +1,121 @@
+"""The close-range tracker of a mouth, and the channels of consent, stop and food.
+
+The body tracker is too coarse at a face; a camera at the wrist measures the mouth, and
+the person's own channel tells consent and the stop signal. Each delivers late, with
+noise, and sometimes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from physai.body.person import Person
+from physai.config import Config
+from physai.plant.tracker import correlated_noise
+from physai.randomness import generator
+from physai.types import Array
+
+__all__ = ["EXTRAS", "FaceTracker", "FaceTrackerConfig"]
+
+NonNegative = Annotated[float, Field(ge=0.0)]
+
+EXTRAS = (
+    "mouth_x_in_world_m",
+    "mouth_y_in_world_m",
+    "mouth_z_in_world_m",
+    "mouth_axis_x_in_world",
+    "mouth_axis_y_in_world",
+    "mouth_axis_z_in_world",
+    "mouth_opening_m",
+    "consent",
+    "stop_signal",
+    "food_on_spoon",
+)
+
+
+class FaceTrackerConfig(Config):
+    """The close-range tracker of the mouth, and the channels of consent and food."""
+
+    latency_s: NonNegative
+    position_sigma_m: NonNegative
+    axis_sigma_rad: NonNegative
+    opening_sigma_m: NonNegative
+    correlation: Annotated[float, Field(ge=0.0, lt=1.0)]
+    miss_rate: Annotated[float, Field(ge=0.0, lt=1.0)]
+    interface_latency_s: NonNegative
+    food_sigma: NonNegative
+    source: str
+
+
+class FaceTracker:
+    """Measures one person's mouth over an episode.
+
+    Args:
+        config: Figures.
+        seed: Of the scenario.
+        steps: Control steps that the episode can have.
+    """
+
+    def __init__(self, config: FaceTrackerConfig, seed: int, steps: int) -> None:
+        self.config = config
+        unit = correlated_noise(
+            generator(seed, "tracker.face.noise"),
+            (steps + 2, 7),
+            1.0,
+            config.correlation,
+        )
+        scale = [config.position_sigma_m] * 3 + [config.axis_sigma_rad] * 3
+        self._noise = unit * np.array([*scale, config.opening_sigma_m])
+        missed = generator(seed, "tracker.face.miss").random(steps + 2)
+        self._missed = missed < config.miss_rate
+        self._missed[0] = False
+        self._food_noise = config.food_sigma * np.clip(
+            generator(seed, "sensor.food").normal(size=steps + 2), -3.0, 3.0
+        )
+        self._mouths: deque[tuple[float, Array, bool]] = deque()
+        self._channels: deque[tuple[float, float, float, float]] = deque()
+        self._seen = np.zeros(len(EXTRAS))
+        self._stamps = np.full(2, -np.inf)
+        self.exact: Array = np.zeros(len(EXTRAS))
+
+    def look(self, time_s: float, step: int, person: Person, on_spoon: float) -> None:
+        """Take a measurement and deliver those that are due.
+
+        Args:
+            time_s: Plant clock [s].
+            step: Control step; the first one is delivered at once.
+            person: Who eats.
+            on_spoon: True fraction of the bite on the spoon.
+        """
+        mouth, config, exact = person.mouth, self.config, self.exact
+        exact[:3], exact[3:6], exact[6] = mouth.position, mouth.axis, mouth.opening_m
+        exact[7:] = float(person.consent), float(person.stop_signal), on_spoon
+        k = min(step, len(self._noise) - 1)
+        measured = exact[:7] + self._noise[k]
+        measured[3:6] /= max(float(np.linalg.norm(measured[3:6])), 1e-9)
+        measured[6] = max(0.0, measured[6])
+        self._mouths.append((time_s, measured, bool(self._missed[k])))
+        food = min(1.0, max(0.0, on_spoon + float(self._food_noise[k])))
+        self._channels.append((time_s, exact[7], exact[8], food))
+        now = np.inf if step == 0 else time_s + 1e-9
+        while self._mouths and now - self._mouths[0][0] >= config.latency_s:
+            stamp, values, missed = self._mouths.popleft()
+            if not missed:
+                self._seen[:7] = values
+                self._stamps[0] = stamp
+        while (
+            self._channels and now - self._channels[0][0] >= config.interface_latency_s
+        ):
+            stamp, *channel = self._channels.popleft()
+            self._seen[7:] = channel
+            self._stamps[1] = stamp
+
+    def read(self, time_s: float) -> tuple[Array, Array]:
+        """Return the (10,) extras in the order of :data:`EXTRAS` and their ages [s]."""
+        ages = np.empty(len(EXTRAS))
+        ages[:7], ages[7:] = time_s - self._stamps[0], time_s - self._stamps[1]
+        return self._seen.copy(), ages

@@ -151,6 +151,7 @@ class Motion:
         started_s: When it began; NaN before.
         goal: World goal captured at its start, where it has one.
         memory: One number that a behaviour may keep.
+        phase: Phases drawn at its first step [rad].
     """
 
     config: BehaviourConfig
@@ -159,6 +160,14 @@ class Motion:
     started_s: float = math.nan
     goal: Array | None = None
     memory: float = 0.0
+    phase: list[float] = field(default_factory=list)
+
+    def phases(self, count: int) -> list[float]:
+        """Return the behaviour's own random phases, the same in every step [rad]."""
+        if not self.phase:
+            rng = generator(self.seed, self.stream)
+            self.phase = rng.uniform(0.0, 2.0 * math.pi, count).tolist()
+        return self.phase
 
     def elapsed(self, time_s: float, view: PersonView) -> float:
         """Return the time since the start [s]; negative before it."""
@@ -192,17 +201,15 @@ def _rise_time(distance: float, peak_speed: float) -> float:
 
 def rest(motion: Motion, elapsed: float, view: PersonView, posture: Posture) -> None:
     """Postural sway of the head, 5 mm RMS (seated; design default), slow."""
-    rng = generator(motion.seed, motion.stream)
+    phases, amplitude = motion.phases(6), _number(motion.config.amplitude_m) or 0.005
     for axis in range(3):
-        phase = rng.uniform(0.0, 2.0 * math.pi, 2)
-        size = (_number(motion.config.amplitude_m) or 0.005) * (
-            0.5 if axis == 2 else 1.0
-        )
+        slow, fast = phases[2 * axis], phases[2 * axis + 1]
+        size = amplitude * (0.5 if axis == 2 else 1.0)
         posture.head_offset_m[axis] += size * (
-            math.sin(2 * math.pi * 0.17 * elapsed + phase[0])
-            + 0.5 * math.sin(2 * math.pi * 0.41 * elapsed + phase[1])
-            - math.sin(phase[0])
-            - 0.5 * math.sin(phase[1])
+            math.sin(2 * math.pi * 0.17 * elapsed + slow)
+            + 0.5 * math.sin(2 * math.pi * 0.41 * elapsed + fast)
+            - math.sin(slow)
+            - 0.5 * math.sin(fast)
         )
 
 
@@ -210,7 +217,7 @@ def tremor(motion: Motion, elapsed: float, view: PersonView, posture: Posture) -
     """Head tremor: 4 mm at 5 Hz with 20 % slow phase noise (design default, 75+)."""
     size = _number(motion.config.amplitude_m) or 0.004
     f = _number(motion.config.frequency_hz)
-    phase = generator(motion.seed, motion.stream).uniform(0.0, 2.0 * math.pi, 2)
+    phase = motion.phases(2)
     turn = 2 * math.pi * f * elapsed + 1.2 * math.sin(
         2 * math.pi * 0.3 * elapsed + phase[1]
     )

@@ -43,6 +43,10 @@ _NEAR_M = 0.15
 """Closer than this to the lips every substep counts."""
 
 
+_FACE_AREAS = (1, 2, 3)
+"""Skull, forehead and face among the body areas of ISO/TS 15066 Table A.2."""
+
+
 class MealConfig(Config):
     """Section ``meal`` of the plant."""
 
@@ -81,6 +85,7 @@ class Meal:
         self._mouth = MouthModel(robot.tool.stiffness_n_per_m or math.inf, config.mouth)
         self._tracker = FaceTracker(config.face_tracker, scenario.seed, steps)
         self._shapes = np.flatnonzero(robot.shapes.utensil)
+        self._shape_set = frozenset(int(shape) for shape in self._shapes)
         self._utensil = np.zeros((len(self._shapes), 7))
         self._speed = np.zeros((len(self._shapes), 6))
         self.near = False
@@ -166,7 +171,11 @@ class Meal:
         tcp = kinematics.tool_jacobian()[:3] @ velocity
         before = tcp if self._tcp_velocity is None else self._tcp_velocity
         self._tcp_velocity = tcp
-        face = contact.link[0, 1:4][contact.force_peak_n[0, 1:4] > 0.0]
+        touched = any(
+            contact.force_peak_n[0, area] > 0.0
+            and int(contact.link[0, area]) in self._shape_set
+            for area in _FACE_AREAS
+        )
         self.food.step(
             dt_s,
             kinematics.tool_rotation[:, 2],
@@ -174,7 +183,7 @@ class Meal:
             self._mouth.inside,
             self._mouth.insertion_depth_m,
             person.consent and not person.stop_signal,
-            bool(np.isin(face, self._shapes).any()),
+            touched,
         )
 
     def look(self, time_s: float, step: int, person: Person) -> None:

@@ -312,7 +312,9 @@ class Kinematics:
         """(L, 3) origin of every link in the world [m]."""
         self.link_axis = np.zeros((links, 3))
         """(L, 3) joint axis of every link in the world."""
-        self._linear = np.zeros((links, 3))
+        self.link_velocity = np.zeros((links, 3))
+        """(L, 3) velocity of every link's origin by the last
+        :meth:`capsule_velocity` [m/s]."""
         self._angular = np.zeros((links, 3))
         self._capsules = np.zeros((len(robot.shapes.link), 7))
         self._capsule_velocity = np.zeros((len(robot.shapes.link), 6))
@@ -372,6 +374,11 @@ class Kinematics:
         position: Array = self.link_position[self.robot.tool_link]
         return position
 
+    @property
+    def last_capsules(self) -> Array:
+        """(R, 7) what the last :meth:`capsules` returned."""
+        return self._capsules
+
     def capsules(self) -> Array:
         """Return the (R, 7) collision capsules in the world [m]."""
         _place_capsules(
@@ -399,14 +406,14 @@ class Kinematics:
             t.prismatic,
             self.link_position,
             self.link_axis,
-            self._linear,
+            self.link_velocity,
             self._angular,
         )
         _capsule_velocity(
             self._capsules,
             self._shape_link,
             self.link_position,
-            self._linear,
+            self.link_velocity,
             self._angular,
             self._capsule_velocity,
         )

@@ -208,6 +208,134 @@ def _cap_jacobians(
 
 
 @numba.njit(cache=True)
+def _collect(
+    position: Array,
+    last: Array,
+    position_min: Array,
+    position_max: Array,
+    velocity_max: Array,
+    acceleration_max: Array,
+    near: bool,
+    braking_time: float,
+    dt: float,
+    reaction: float,
+    capsules: Array,
+    shape_link: npt.NDArray[np.int64],
+    cap: Array,
+    segment: npt.NDArray[np.int64],
+    tool_link: int,
+    minimum: Array,
+    maximum: Array,
+    floor: float,
+    tool_cap: float,
+    mouth_axis: Array,
+    axis_speed: float,
+    parent: npt.NDArray[np.int64],
+    actuator: npt.NDArray[np.int64],
+    prismatic: npt.NDArray[np.bool_],
+    link_position: Array,
+    link_axis: Array,
+    pair_rows: Array,
+    pair_limits: Array,
+    pairs: int,
+    lower: Array,
+    upper: Array,
+    kind: npt.NDArray[np.int64],
+    jacobian: Array,
+    rows: Array,
+    limits: Array,
+    blocks: Array,
+    caps: Array,
+    counts: npt.NDArray[np.int64],
+) -> None:
+    """Everything a command is held against, in one pass.
+
+    Rows are the pairs of the monitor, then walls and floor, then the gate's axis where
+    the tool is at an open mouth (``mouth_axis`` finite); ``blocks`` are the speed
+    caps, the TCP's last. ``counts``: pairs, walls, all rows, blocks.
+    """
+    n = rows.shape[1]
+    _box(
+        position,
+        last,
+        position_min,
+        position_max,
+        velocity_max,
+        acceleration_max,
+        near,
+        braking_time,
+        dt,
+        reaction,
+        lower,
+        upper,
+        kind,
+    )
+    for k in range(pairs):
+        for j in range(n):
+            rows[k, j] = pair_rows[k, j]
+        limits[k] = pair_limits[k]
+    tool = link_position[tool_link]
+    walls = _static_rows(
+        capsules,
+        shape_link,
+        tool_link,
+        tool,
+        minimum,
+        maximum,
+        floor,
+        parent,
+        actuator,
+        prismatic,
+        link_position,
+        link_axis,
+        jacobian,
+        rows[pairs:],
+        limits[pairs:],
+    )
+    total = pairs + walls
+    count = _cap_jacobians(
+        capsules,
+        shape_link,
+        cap,
+        segment,
+        parent,
+        actuator,
+        prismatic,
+        link_position,
+        link_axis,
+        jacobian,
+        blocks,
+        caps,
+    )
+    point_jacobian(
+        tool_link,
+        tool[0],
+        tool[1],
+        tool[2],
+        parent,
+        actuator,
+        prismatic,
+        link_position,
+        link_axis,
+        jacobian,
+    )
+    for i in range(3):
+        for j in range(n):
+            blocks[count, i, j] = jacobian[i, j]
+    caps[count] = tool_cap
+    if np.isfinite(mouth_axis[0]):
+        for j in range(n):
+            rows[total, j] = -(
+                mouth_axis[0] * jacobian[0, j]
+                + mouth_axis[1] * jacobian[1, j]
+                + mouth_axis[2] * jacobian[2, j]
+            )
+        limits[total] = axis_speed
+        total += 1
+    counts[0], counts[1], counts[2], counts[3] = pairs, walls, total, count + 1
+
+
+@numba.njit(cache=True)
 def _norms(blocks: Array, count: int, u: Array, speeds: Array) -> None:
     """Speed |J u| of every capped point."""
     for k in range(count):
@@ -233,6 +361,7 @@ def _excess(rows: Array, limits: Array, count: int, u: Array, out: Array) -> flo
     return worst
 
 
+_NO_AXIS = np.full(3, np.nan)
 _BOX_RULES = ("joint_position", "joint_velocity", "joint_acceleration", "separation")
 
 
@@ -251,8 +380,8 @@ class Filter:
         self._hessian = np.eye(n)
         self._lower, self._upper = np.zeros(n), np.zeros(n)
         self._kind = np.zeros(n, dtype=np.int64)
-        self._static_rows = np.zeros((6 + 2 * shapes, n))
-        self._static_limits = np.zeros(6 + 2 * shapes)
+        self._walls_most = 6 + 2 * shapes + 1
+        self._counts = np.zeros(4, dtype=np.int64)
         self._blocks = np.zeros((2 * shapes + 1, 3, n))
         self._caps, self._speeds = np.zeros(2 * shapes + 1), np.zeros(2 * shapes + 1)
         self._work = np.zeros((6, n))
@@ -303,7 +432,14 @@ class Filter:
     def _collect(self, state: State, last: Array) -> None:
         m, robot, spec = self.monitor, self.monitor.spec.robot, self.monitor.spec
         k, tree, p = m.kinematics, robot.tree, m.parameters
-        _box(
+        room = m.row_count + self._walls_most
+        if len(self._limits) < room:
+            self._rows = np.zeros((room + 256, self._n))
+            self._limits, self._excess = np.zeros(room + 256), np.zeros(room + 256)
+        cap, gate = self._tcp_limit, spec.config.gate
+        if gate is not None and m.face_distance_m <= gate.face_zone_m + 0.05:
+            cap = min(cap, 0.9 * gate.face_speed_m_s)
+        _collect(
             state.actuator_position,
             last,
             robot.position_min,
@@ -314,63 +450,37 @@ class Filter:
             p[Parameter.BRAKING_TIME],
             1.0 / spec.control_hz,
             p[Parameter.REACTION_TIME],
-            self._lower,
-            self._upper,
-            self._kind,
-        )
-        capsules = k.capsules()
-        static = _static_rows(
-            capsules,
-            robot.shapes.link,
-            robot.tool_link,
-            k.tool_position,
-            self._minimum,
-            self._maximum,
-            self._floor,
-            tree.parent,
-            tree.actuator,
-            tree.prismatic,
-            k.link_position,
-            k.link_axis,
-            self._work,
-            self._static_rows,
-            self._static_limits,
-        )
-        axis = int(m.gate_exempt)
-        total = m.row_count + static + axis
-        if len(self._limits) < total + 64:
-            self._rows = np.zeros((total + 256, self._n))
-            self._limits, self._excess = np.zeros(total + 256), np.zeros(total + 256)
-        pairs = m.row_count
-        self._rows[:pairs] = m.rows[:pairs]
-        self._limits[:pairs] = m.limits[:pairs]
-        self._rows[pairs : pairs + static] = self._static_rows[:static]
-        self._limits[pairs : pairs + static] = self._static_limits[:static]
-        tool = k.tool_jacobian(self._work)[:3]
-        if axis:
-            self._rows[pairs + static] = -(m.mouth_axis(state) @ tool)
-            self._limits[pairs + static] = m.gate[4]
-        self._pairs, self._statics, self._total = pairs, static, total
-        self._cap_count = _cap_jacobians(
-            capsules,
+            k.last_capsules,
             robot.shapes.link,
             m.shape_cap,
             m.shape_segment,
+            robot.tool_link,
+            self._minimum,
+            self._maximum,
+            self._floor,
+            cap,
+            m.mouth_axis(state) if m.gate_exempt else _NO_AXIS,
+            m.gate[4],
             tree.parent,
             tree.actuator,
             tree.prismatic,
             k.link_position,
             k.link_axis,
+            m.rows,
+            m.limits,
+            m.row_count,
+            self._lower,
+            self._upper,
+            self._kind,
             self._work,
+            self._rows,
+            self._limits,
             self._blocks,
             self._caps,
+            self._counts,
         )
-        cap, gate = self._tcp_limit, spec.config.gate
-        if gate is not None and m.face_distance_m <= gate.face_zone_m + 0.05:
-            cap = min(cap, 0.9 * gate.face_speed_m_s)
-        self._blocks[self._cap_count] = k.tool_jacobian(self._work)[:3]
-        self._caps[self._cap_count] = cap
-        self._cap_count += 1
+        counts = self._counts.tolist()
+        self._pairs, self._statics, self._total, self._cap_count = counts
 
     def _first_look(self, asked: Array) -> tuple[Array, float, str]:
         """Clip to the box; name the rule that the command violates most."""

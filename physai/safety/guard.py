@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from physai.safety.filter import Filter, Outcome, Solution
+from physai.safety.kernel import differs
 from physai.safety.monitor import Monitor
 from physai.safety.rules import Signal
 from physai.safety.spec import CompiledSpec
@@ -160,7 +161,8 @@ class Guard:
         velocity = command.actuator_velocity
         if velocity.shape != (self._n,):
             return f"the command has {velocity.size} velocities for {self._n} actuators"
-        if not np.isfinite(velocity).all() or not np.isfinite(command.tool).all():
+        # A sum is finite only if every term is.
+        if not math.isfinite(velocity.sum() + command.tool.sum()):
             return "the command is not a number"
         if not math.isfinite(command.stamp_s):
             return "the command has no time stamp"
@@ -180,8 +182,14 @@ class Guard:
             action = Action.SLOW
         else:
             action = Action.LIMIT
-        change = np.abs(solution.velocity - command.actuator_velocity)
-        intervened = bool((change > _CHANGED * self.spec.robot.velocity_max).any())
+        intervened = solution.velocity is not command.actuator_velocity and bool(
+            differs(
+                solution.velocity,
+                command.actuator_velocity,
+                self.spec.robot.velocity_max,
+                _CHANGED,
+            )
+        )
         en = ja = rule = ""
         if intervened:
             rule = self._rule_id(solution.rule)

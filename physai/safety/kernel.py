@@ -99,6 +99,7 @@ def separation_rows(
     distances: Array,
     shape_cap: Array,
     shape_segment: npt.NDArray[np.int64],
+    face_distance: Array,
 ) -> int:
     """Fill one row per pair of robot shape and person segment that could bind.
 
@@ -129,11 +130,14 @@ def separation_rows(
         distances: (P, R, S) out, surface distance [m].
         shape_cap: (R,) out: permitted speed of the shape in any direction [m/s].
         shape_segment: (R,) out: person segment that gave the cap, -1 if none.
+        face_distance: (1,) out: smallest distance of the utensil from head or face
+            [m]; infinite without either.
 
     Returns:
         Number of rows.
     """
     count, n = 0, rows.shape[1]
+    face_distance[0] = np.inf
     a_point, b_point, normal = np.empty(3), np.empty(3), np.empty(3)
     for r in range(robot_capsules.shape[0]):
         shape_cap[r] = np.inf
@@ -146,6 +150,8 @@ def separation_rows(
                     robot_capsules[r], people[q, s], a_point, b_point, normal
                 )
                 distances[q, r, s] = d
+                if s < 2 and utensil[r] and d < face_distance[0]:
+                    face_distance[0] = d
                 vh = p[4] if d - p[3] * people_age[q] < p[5] else p[3]
                 effective = d - vh * people_age[q]
                 if effective > p[11] or count >= rows.shape[0]:
@@ -318,13 +324,58 @@ def row_excess(
 
 
 @numba.njit(cache=True)
-def count_not_finite(values: Array) -> int:
-    """Return how many numbers of a flat array are NaN or infinite."""
+def _not_finite(values: Array) -> int:
     count = 0
     for value in values.flat:
         if not np.isfinite(value):
             count += 1
     return count
+
+
+@numba.njit(cache=True)
+def _not_an_age(age: float) -> int:
+    return 0 if 0.0 <= age < np.inf else 1
+
+
+@numba.njit(cache=True)
+def count_missing(
+    position: Array,
+    velocity: Array,
+    base: Array,
+    people: Array,
+    people_age: Array,
+    extras: Array,
+    extras_age: Array,
+    force: Array,
+    joint_age: float,
+    frame_age: float,
+    force_age: float,
+    stamp: float,
+) -> int:
+    """Return how many inputs are NaN, infinite or of an age that cannot be.
+
+    Args:
+        position: (n,); with the others the fields of :class:`physai.types.State`.
+        velocity: (n,).
+        base: (7,).
+        people: (P, S, 7).
+        people_age: (P,) [s].
+        extras: (E,).
+        extras_age: (E,) [s].
+        force: (3,) [N].
+        joint_age: [s].
+        frame_age: [s].
+        force_age: [s].
+        stamp: Plant clock [s].
+    """
+    count = _not_finite(position) + _not_finite(velocity) + _not_finite(base)
+    count += _not_finite(people) + _not_finite(extras) + _not_finite(force)
+    for age in people_age:
+        count += _not_an_age(age)
+    for age in extras_age:
+        count += _not_an_age(age)
+    count += _not_an_age(joint_age) + _not_an_age(frame_age) + _not_an_age(force_age)
+    return count + (0 if np.isfinite(stamp) else 1)
 
 
 @numba.njit(cache=True)
@@ -335,6 +386,98 @@ def lowest_point(capsules: Array, first: int) -> float:
         z = min(capsules[r, 2], capsules[r, 5]) - capsules[r, 6]
         lowest = min(lowest, z)
     return lowest
+
+
+@numba.njit(cache=True)
+def measure_joints(
+    position: Array,
+    velocity: Array,
+    previous: Array,
+    hz: float,
+    position_min: Array,
+    position_max: Array,
+    velocity_max: Array,
+    acceleration_max: Array,
+    out: Array,
+) -> None:
+    """Measure joints against the maker's limits, and keep the velocity.
+
+    Args:
+        position: (n,) [rad or m].
+        velocity: (n,).
+        previous: (n,) velocity of the step before, NaN for none; updated.
+        hz: Control rate [Hz].
+        position_min: (n,).
+        position_max: (n,).
+        velocity_max: (n,).
+        acceleration_max: (n,).
+        out: (3,) largest distance beyond a range, share of the velocity limit, share
+            of the acceleration limit.
+    """
+    out[0], out[1], out[2] = -np.inf, 0.0, 0.0
+    for i in range(position.shape[0]):
+        beyond = max(position[i] - position_max[i], position_min[i] - position[i])
+        out[0] = max(out[0], beyond)
+        out[1] = max(out[1], abs(velocity[i]) / velocity_max[i])
+        if np.isfinite(previous[i]):
+            change = abs(velocity[i] - previous[i]) * hz
+            out[2] = max(out[2], change / acceleration_max[i])
+        previous[i] = velocity[i]
+
+
+@numba.njit(cache=True)
+def outside_box(position: Array, minimum: Array, maximum: Array) -> float:
+    """Return how far a (3,) point is outside a box; negative inside [m]."""
+    outside = -np.inf
+    for i in range(3):
+        outside = max(outside, minimum[i] - position[i], position[i] - maximum[i])
+    return outside
+
+
+@numba.njit(cache=True)
+def advance_windows(
+    signals: Array,
+    place: npt.NDArray[np.int64],
+    limit: Array,
+    scale: Array,
+    elsewhere: npt.NDArray[np.bool_],
+    hold: npt.NDArray[np.int64],
+    release: npt.NDArray[np.int64],
+    margins: Array,
+    below: npt.NDArray[np.int64],
+    above: npt.NDArray[np.int64],
+    active: npt.NDArray[np.bool_],
+) -> None:
+    """Turn signals into margins and move every rule's hold and release window on.
+
+    A rule becomes active once it is violated for more than ``hold`` steps in a row,
+    and stays active until it has held for more than ``release`` steps.
+
+    Args:
+        signals: (s,) signals of this step.
+        place: (r,) which signal each rule judges.
+        limit: (r,).
+        scale: (r,).
+        elsewhere: (r,) only the other view can judge it: never violated in this one.
+        hold: (r,) [steps].
+        release: (r,) [steps].
+        margins: (r,) out.
+        below: (r,) steps violated in a row, updated.
+        above: (r,) steps held in a row, updated.
+        active: (r,) updated.
+    """
+    for i in range(margins.shape[0]):
+        margin = 1.0 if elsewhere[i] else (limit[i] - signals[place[i]]) / scale[i]
+        margins[i] = margin
+        # NaN is a violation.
+        if margin >= 0.0:
+            below[i] = 0
+            above[i] += 1
+            active[i] = active[i] and above[i] <= release[i]
+        else:
+            below[i] += 1
+            above[i] = 0
+            active[i] = active[i] or below[i] > hold[i]
 
 
 @numba.njit(cache=True)
@@ -391,3 +534,12 @@ def contact_ratio(
                 out[0] = max(out[0], peak[p, a] / (frailty * transient[a]))
             else:
                 out[0] = max(out[0], mean[p, a] / (frailty * quasistatic[a]))
+
+
+@numba.njit(cache=True)
+def differs(sent: Array, asked: Array, scale: Array, share: float) -> bool:
+    """Return whether any (n,) entry differs by more than a share of its scale."""
+    for i in range(sent.shape[0]):
+        if not abs(sent[i] - asked[i]) <= share * scale[i]:
+            return True
+    return False

@@ -17,10 +17,13 @@ import numpy.typing as npt
 from physai.body.person import SEGMENT_COUNT
 from physai.robot.kinematics import Kinematics
 from physai.safety.kernel import (
+    advance_windows,
     contact_ratio,
-    count_not_finite,
+    count_missing,
     evaluate_gate,
     lowest_point,
+    measure_joints,
+    outside_box,
     row_excess,
     separation_rows,
     shape_excess,
@@ -72,21 +75,23 @@ class Monitor:
         self.shape_cap = np.zeros(shapes)
         self.shape_segment = np.zeros(shapes, dtype=np.int64)
         self.row_count = 0
-        self.gate = np.zeros(5)
+        self.gate = np.array([0.0, 0.0, math.inf, math.inf, 0.0])
         self.gate_exempt = False
         self.face_distance_m = math.inf
         self._row_result = np.zeros(4)
+        self._face_distance = np.full(1, math.inf)
         self._contact_result = np.zeros(2)
         self._below = np.zeros(len(spec.rule_names), dtype=np.int64)
         self._above = np.zeros(len(spec.rule_names), dtype=np.int64)
-        self._signs = np.ones(len(spec.rule_names))
         limits = spec.truth_limit if self.truth_view else spec.guard_limit
         self._limit = limits
         other = "guard" if self.truth_view else "truth"
         self._elsewhere = np.array([rule.view == other for rule in spec.rules])
-        self._previous_velocity = np.zeros(n)
-        self._first = True
-        self._base = np.full(7, np.nan)
+        self._previous_velocity = np.full(n, np.nan)
+        self._joint_result = np.zeros(3)
+        box = spec.config.workspace
+        self._minimum, self._maximum = np.array(box.minimum_m), np.array(box.maximum_m)
+        self._base: tuple[float, ...] = ()
         self._gate_places = np.array(
             [spec.extras.get(name, -1) for name in _MOUTH], dtype=np.int64
         )
@@ -107,7 +112,7 @@ class Monitor:
         self._below[:] = 0
         self._above[:] = 0
         self.active[:] = False
-        self._first = True
+        self._previous_velocity[:] = np.nan
 
     @property
     def parameters(self) -> Array:
@@ -189,40 +194,35 @@ class Monitor:
             or state.tool_force_in_world_n.shape != (3,)
         ):
             return 1
-        count = (
-            count_not_finite(state.actuator_position)
-            + count_not_finite(state.actuator_velocity)
-            + count_not_finite(state.base_pose_in_world)
-            + count_not_finite(people)
-            + count_not_finite(state.people_age_s)
-            + count_not_finite(state.extras)
-            + count_not_finite(state.extras_age_s)
-            + count_not_finite(state.tool_force_in_world_n)
+        return int(
+            count_missing(
+                state.actuator_position,
+                state.actuator_velocity,
+                state.base_pose_in_world,
+                people,
+                state.people_age_s,
+                state.extras,
+                state.extras_age_s,
+                state.tool_force_in_world_n,
+                state.actuator_age_s,
+                state.people_frame_age_s,
+                state.tool_force_age_s,
+                state.stamp_s,
+            )
         )
-        for age in (
-            state.actuator_age_s,
-            state.people_frame_age_s,
-            state.tool_force_age_s,
-        ):
-            count += not 0.0 <= age < math.inf
-        if len(state.people_age_s) and not state.people_age_s.min() >= 0.0:
-            count += 1
-        if len(state.extras_age_s) and not state.extras_age_s.min() >= 0.0:
-            count += 1
-        return int(count + (not math.isfinite(state.stamp_s)))
 
     def _geometry(self, state: State) -> None:
         k, robot = self.kinematics, self.spec.robot
-        if not np.array_equal(state.base_pose_in_world, self._base):
-            self._base = np.array(state.base_pose_in_world)
-            k.set_base(self._base)
+        base = tuple(state.base_pose_in_world.tolist())
+        if base != self._base:
+            self._base = base
+            k.set_base(state.base_pose_in_world)
         k.update(state.actuator_position)
         capsules = k.capsules()
         people = state.people
         if people.shape[0] > self._people_capacity:
             self._allocate(people.shape[0])
         self.gate_exempt = False
-        self.gate[:] = (0.0, 0.0, math.inf, math.inf, 0.0)
         if self._has_gate:
             tip = (
                 capsules[self._utensils[-1], 3:6]
@@ -263,11 +263,9 @@ class Monitor:
             self.distances,
             self.shape_cap,
             self.shape_segment,
+            self._face_distance,
         )
-        self.face_distance_m = math.inf
-        if people.shape[0] and len(self._utensils):
-            near = self.distances[: people.shape[0], self._utensils[0] :, :2]
-            self.face_distance_m = float(near.min())
+        self.face_distance_m = float(self._face_distance[0])
 
     def _ages(self, state: State) -> None:
         signals, extras = self.signals, state.extras
@@ -294,23 +292,24 @@ class Monitor:
 
     def _motion(self, state: State) -> None:
         signals, robot, k = self.signals, self.spec.robot, self.kinematics
-        q, qd = state.actuator_position, state.actuator_velocity
-        signals[Signal.JOINT_POSITION] = max(
-            float((q - robot.position_max).max()), float((robot.position_min - q).max())
+        qd = state.actuator_velocity
+        measure_joints(
+            state.actuator_position,
+            qd,
+            self._previous_velocity,
+            self.spec.control_hz,
+            robot.position_min,
+            robot.position_max,
+            robot.velocity_max,
+            robot.acceleration_max,
+            self._joint_result,
         )
-        signals[Signal.JOINT_VELOCITY] = float((np.abs(qd) / robot.velocity_max).max())
-        if self._first:
-            self._first = False
-            signals[Signal.JOINT_ACCELERATION] = 0.0
-        else:
-            change = np.abs(qd - self._previous_velocity) / robot.acceleration_max
-            signals[Signal.JOINT_ACCELERATION] = (
-                float(change.max()) * self.spec.control_hz
-            )
-        self._previous_velocity[:] = qd
+        signals[Signal.JOINT_POSITION : Signal.JOINT_ACCELERATION + 1] = (
+            self._joint_result
+        )
         velocity = k.capsule_velocity(qd)
-        tcp = k.tool_jacobian(self.jacobian)[:3] @ qd
-        speed = math.sqrt(tcp[0] ** 2 + tcp[1] ** 2 + tcp[2] ** 2)
+        tcp = k.link_velocity[robot.tool_link]
+        speed = math.sqrt(tcp[0] * tcp[0] + tcp[1] * tcp[1] + tcp[2] * tcp[2])
         signals[Signal.TCP_SPEED] = speed
         signals[Signal.WORKSPACE] = self._outside()
         result = self._row_result
@@ -351,14 +350,10 @@ class Monitor:
         return axis / max(float(np.linalg.norm(axis)), 1e-9)
 
     def _outside(self) -> float:
-        box, position = self.spec.config.workspace, self.kinematics.tool_position
-        outside = -math.inf
-        for value, low, high in zip(
-            position, box.minimum_m, box.maximum_m, strict=True
-        ):
-            outside = max(outside, low - value, value - high)
-        below = box.floor_z_m - lowest_point(self.kinematics.capsules(), 2)
-        return max(outside, below)
+        """Return how far the TCP is outside its box, or a shape below the floor."""
+        k = self.kinematics
+        below = self.spec.config.workspace.floor_z_m - lowest_point(k.last_capsules, 2)
+        return max(outside_box(k.tool_position, self._minimum, self._maximum), below)
 
     def _contacts(self, truth: Truth | None) -> None:
         signals = self.signals
@@ -400,13 +395,16 @@ class Monitor:
 
     def _margins(self) -> None:
         spec = self.spec
-        np.subtract(self._limit, self.signals[spec.signal], out=self.margins)
-        np.divide(self.margins, spec.scale, out=self.margins)
-        # A rule that only the other view can judge is never violated in this one.
-        np.copyto(self.margins, 1.0, where=self._elsewhere)
-        bad = ~(self.margins >= 0.0)
-        self._below = np.where(bad, self._below + 1, 0)
-        self._above = np.where(bad, 0, self._above + 1)
-        starts = bad & (self._below > spec.hold_steps)
-        keeps = self.active & (bad | (self._above <= spec.release_steps))
-        self.active = starts | keeps
+        advance_windows(
+            self.signals,
+            spec.signal,
+            self._limit,
+            spec.scale,
+            self._elsewhere,
+            spec.hold_steps,
+            spec.release_steps,
+            self.margins,
+            self._below,
+            self._above,
+            self.active,
+        )

@@ -57,6 +57,16 @@ def register(commands: Any) -> None:
     parser = commands.add_parser("bench", help="the benchmark table")
     parser.add_argument("--out", metavar="FILE", help="also write it as JSON")
     parser.add_argument("--blocks", type=int, default=20)
+    parser.add_argument(
+        "--guard",
+        action="store_true",
+        help="instead: the guard against random and adversarial policies, off and on",
+    )
+    parser.add_argument("--suite", default="care_feeding_guard")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--episodes", default="guard_challenge", metavar="DIR", help="of --guard"
+    )
     add_json(parser)
     parser.set_defaults(function=bench)
 
@@ -190,11 +200,25 @@ class _Film:
 def bench(options: argparse.Namespace) -> int:
     """``physai bench``."""
     need_simulator("the benchmark")
-    from physai.bench import run_bench
-
-    result = run_bench(options.blocks)
     if options.out:
         check_writable(Path(options.out).parent)
+    if options.guard:
+        from physai.evaluation.challenge import challenge_guard
+        from physai.provenance import environment_record
+
+        check_writable(options.episodes)
+        result = challenge_guard(
+            options.suite,
+            workers=options.workers,
+            out=options.episodes,
+            progress=not options.json,
+        )
+        result["environment"] = environment_record()
+    else:
+        from physai.bench import run_bench
+
+        result = run_bench(options.blocks)
+    if options.out:
         Path(options.out).write_text(json.dumps(result, indent=2) + "\n")
     print_result(options, result, result["lines"])
     sys.stdout.flush()

@@ -26,8 +26,8 @@ from physai.plant.contact import ContactModel, ContactSettings
 from physai.robot.description import ShapeTable
 from physai.types import Array
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "plant"))
-from pusher import DT, REGIONS, places, push, shape_table
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.plant.pusher import DT, REGIONS, places, push, shape_table
 
 
 def free_ratios(areas: list[int], masses: list[float], phases: list[float]) -> Array:

@@ -72,6 +72,9 @@ def verdict_lines(verdict: Verdict) -> list[str]:
             f"{rule.get('violations', 0)} of {rule.get('episodes', 0)} episodes, "
             f"bound {rule.get('bound', float('nan')):.1%}"
         )
+    reasons = verdict.metrics.get("reasons", ())
+    if reasons:
+        lines += ["", *(f"  {reason}" for reason in reasons[:5])]
     lines += [
         "",
         "This is not a rated safety function; figures are simulated screening.",

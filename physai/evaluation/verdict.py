@@ -81,6 +81,7 @@ def judge(evidence: Evidence, suite: SuiteConfig) -> Verdict:
         *_missing(evidence, suite),
         *_reasons(rules, groups, success, suite, metrics),
     ]
+    reasons.sort(key=lambda reason: reason[0] != FAIL)
     found = [verdict for verdict, _ in reasons]
     overall = FAIL if FAIL in found else NOT_ENOUGH if found else PASS
     return Verdict(

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pybullet
 
+from physai.plant.banner import without_banner
 from physai.plant.scenario import PlantConfig
 from physai.plant.scene import SceneConfig
 from physai.plant.simulation import SimulatedPlant
 from physai.robot.description import Robot
 from physai.types import Array
+
+with without_banner():
+    import pybullet
 
 __all__ = ["BulletDynamics", "BulletPlant"]
 

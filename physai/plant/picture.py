@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pybullet
-import pybullet_data
 
 from physai.body.person import SEGMENT_COUNT
+from physai.plant.banner import without_banner
 from physai.plant.scenario import PlantConfig
 from physai.plant.scene import CameraConfig
 from physai.robot.description import Robot
 from physai.types import Array, State
+
+with without_banner():
+    import pybullet
+    import pybullet_data
 
 __all__ = ["Image", "Picture"]
 

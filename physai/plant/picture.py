@@ -49,6 +49,7 @@ _COLORS = (
     _TROUSERS,
     _TROUSERS,
 )
+_COVER = (0.92, 0.93, 0.95, 1.0)
 _LIPS = (0.72, 0.30, 0.30, 1.0)
 _DEFAULT_CAMERA = CameraConfig(position_m=(1.9, -1.5, 1.55), target_m=(0.6, 0.0, 0.95))
 
@@ -166,16 +167,19 @@ class Picture:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "robot.urdf"
             file.write_text(self.robot.urdf_text(packages, visuals=True))
-            return int(
-                self._call(
-                    pybullet.loadURDF,
-                    str(file),
-                    base[:3].tolist(),
-                    base[3:].tolist(),
-                    useFixedBase=True,
-                    flags=pybullet.URDF_USE_MATERIAL_COLORS_FROM_MTL,
-                )
+            body = self._call(
+                pybullet.loadURDF,
+                str(file),
+                base[:3].tolist(),
+                base[3:].tolist(),
+                useFixedBase=True,
+                flags=pybullet.URDF_USE_MATERIAL_COLORS_FROM_MTL,
             )
+        # A mesh of several materials gets the last one's colour, which may be black.
+        for shape in self._call(pybullet.getVisualShapeData, body):
+            if max(shape[7][:3]) < 0.35:
+                self._call(pybullet.changeVisualShape, body, shape[1], rgbaColor=_COVER)
+        return int(body)
 
     def _joint_indices(self) -> list[int]:
         names = {}
@@ -194,6 +198,21 @@ class Picture:
             **size,
         )
         return int(self._call(pybullet.createMultiBody, 0.0, -1, visual, (0, 0, 0)))
+
+    def _segment(self, s: int, radius: float, length: float) -> int:
+        """Draw a body segment; one that is nearly round as a smooth ellipsoid."""
+        if length > radius:
+            return self._shape(
+                pybullet.GEOM_CAPSULE, _COLORS[s], radius=radius, length=length
+            )
+        file = Path(pybullet_data.getDataPath()) / "sphere_smooth.obj"
+        scale = [radius, radius, radius + 0.5 * length]
+        body = self._shape(
+            pybullet.GEOM_MESH, _COLORS[s], fileName=str(file), meshScale=scale
+        )
+        # The mesh brings a colour of its own.
+        self._call(pybullet.changeVisualShape, body, -1, rgbaColor=_COLORS[s])
+        return body
 
     def _furnish(self) -> None:
         floor = self._shape(
@@ -242,9 +261,7 @@ class Picture:
         if self._people[p][s] < 0 or abs(old[0] - radius) + abs(old[1] - length) > 2e-3:
             if self._people[p][s] >= 0:
                 self._call(pybullet.removeBody, self._people[p][s])
-            self._people[p][s] = self._shape(
-                pybullet.GEOM_CAPSULE, _COLORS[s], radius=radius, length=length
-            )
+            self._people[p][s] = self._segment(s, radius, length)
             self._radii[p][s] = (radius, length)
         middle = 0.5 * (row[:3] + row[3:6])
         self._move(self._people[p][s], middle.tolist(), _turn_from_z(axis))

@@ -66,11 +66,12 @@ def write_bundle(
     stage: str = "none",
     evidence: Sequence[Evidence] = (),
     files: Mapping[str, bytes] | None = None,
+    name: str | None = None,
 ) -> Bundle:
     """Write and sign a bundle; a bundle of that name is replaced as a whole.
 
     Args:
-        folder: The folder to write; its name becomes the policy's.
+        folder: The folder to write.
         model: ONNX bytes or file.
         contract: What the policy was made for.
         card: Markdown: what it is for, how it was trained, what it can and cannot do.
@@ -80,6 +81,7 @@ def write_bundle(
         stage: Release stage reached.
         evidence: What the stage rests on.
         files: Further data files by name.
+        name: The policy's name; None takes the folder's.
 
     Returns:
         The bundle as written.
@@ -92,18 +94,18 @@ def write_bundle(
     data = model if isinstance(model, bytes) else _bytes_of(model)
     OnnxPolicy(data, contract, str(target / MODEL))
     every = {**(files or {}), MODEL: data, CARD: card.encode()}
-    for name in every:
-        if name in (MANIFEST, SIGNATURE) or not name.endswith(SUFFIXES):
-            raise BundleError(f"{target}: {name} may not be a further file of a bundle")
+    for file in every:
+        if file in (MANIFEST, SIGNATURE) or not file.endswith(SUFFIXES):
+            raise BundleError(f"{target}: {file} may not be a further file of a bundle")
     manifest = parse(
         Manifest,
         {
-            "name": target.name,
+            "name": name or target.name,
             "policy_digest": policy_digest(data, contract),
             "contract": contract.to_json(),
             "training": plain(dict(training or {}), "the training of a bundle"),
             "versions": dict(versions or {}),
-            "files": {name: digest_text(every[name]) for name in sorted(every)},
+            "files": {file: digest_text(every[file]) for file in sorted(every)},
             "stage": stage,
             "evidence": tuple(evidence),
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def finish_run(
         key=key,
         training=training,
         versions=versions(),
+        name=_policy_name(config.environment),
     )
     figures = evaluate_policy(env, bundle.policy(), config.evaluation.final_episodes)
     env.close()
@@ -98,6 +100,7 @@ def finish_run(
         key=key,
         training=training,
         versions=versions(),
+        name=_policy_name(config.environment),
     )
     return figures
 
@@ -194,6 +197,12 @@ def write_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _policy_name(environment: str) -> str:
+    """Return the name of an environment's policy: physai/CareFeeding-v0, care_feeding."""
+    bare = environment.rsplit("/", 1)[-1].split("-v", 1)[0]
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", bare).lower()
 
 
 def _observations(env: Any, count: int) -> npt.NDArray[np.float32]:

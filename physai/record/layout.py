@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from physai.types import Array, Command, Contact, Decision, State, Truth
@@ -22,6 +23,7 @@ __all__ = [
     "StepRecord",
     "layout_of_reset",
     "layout_of_step",
+    "pad_people",
     "read_contact",
     "read_state",
 ]
@@ -51,6 +53,12 @@ STATE_ARRAYS = (
     "extras",
     "extras_age_s",
 )
+PEOPLE_ARRAYS = ("people", "people_velocity", "people_age_s")
+"""Arrays with a row per tracked person; how many there are may change."""
+
+NOBODY_AGE_S = -np.inf
+"""Age in the rows of an episode where nobody was tracked; their capsules are NaN."""
+
 CONTACT_ARRAYS = (
     "force_peak_n",
     "force_mean_n",
@@ -137,6 +145,11 @@ class Column:
     name: str
     path: str
     kind: str = "float"
+
+    @property
+    def people(self) -> bool:
+        """Whether it has a row per tracked person."""
+        return self.path.rsplit(".", 1)[-1] in PEOPLE_ARRAYS and "state" in self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +238,23 @@ def layout_of_step(step: StepRecord) -> Layout:
     )
 
 
+def pad_people(column: Column, array: Array, shape: tuple[int, ...]) -> Array:
+    """Return an array of people with rows for nobody up to a shape.
+
+    Args:
+        column: What the array is; anything but people is returned as it is.
+        array: (P, ...).
+        shape: (Q, ...) with Q >= P.
+    """
+    if not column.people or array.shape[1:] != shape[1:] or array.shape == shape:
+        return array
+    missing = (shape[0] - array.shape[0], *shape[1:])
+    if missing[0] < 0:
+        return array
+    value = NOBODY_AGE_S if len(shape) == 1 else np.nan
+    return np.concatenate([array, np.full(missing, value)])
+
+
 def read_state(column: Callable[[str], Any], prefix: str, row: int) -> State:
     """Rebuild a state from one row.
 
@@ -239,6 +269,10 @@ def read_state(column: Callable[[str], Any], prefix: str, row: int) -> State:
     values["sequence"] = int(column(prefix + "sequence")[row])
     for name in STATE_ARRAYS:
         values[name] = column(prefix + name)[row]
+    there = values["people_age_s"] != NOBODY_AGE_S
+    if not there.all():
+        for name in PEOPLE_ARRAYS:
+            values[name] = values[name][there]
     return State(**values)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from physai.record.layout import (
     StepRecord,
     layout_of_reset,
     layout_of_step,
+    pad_people,
 )
 from physai.record.plain import plain
 from physai.record.privacy import check_header
@@ -104,7 +105,10 @@ class EpisodeWriter:
             )
         arrays = self._read_arrays(step)
         if [array.shape for array in arrays] != self._shapes:
-            raise ContractError(self._difference(arrays))
+            self._make_room(arrays)
+            arrays = self._padded(self._layout.arrays, arrays)
+            if [array.shape for array in arrays] != self._shapes:
+                raise ContractError(self._difference(arrays))
         if count == len(self._rows):
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
         np.concatenate(arrays, axis=None, out=self._rows[count])
@@ -166,13 +170,61 @@ class EpisodeWriter:
         if self._reset is not None:
             head = layout_of_reset(self._reset).arrays
             first = attrgetter(*(column.path for column in head))(self._reset)
+            self._shapes = [
+                max(shape, given.shape)
+                if column.people and shape[1:] == given.shape[1:]
+                else shape
+                for column, shape, given in zip(
+                    layout.arrays,
+                    self._shapes,
+                    (*first, *arrays[len(head) :]),
+                    strict=True,
+                )
+            ]
+            first = self._padded(head, first)
             if [array.shape for array in first] != self._shapes[: len(head)]:
                 raise ContractError(
                     f"{self.path.name}: state or truth of the first step differ in "
                     "shape from those at reset"
                 )
-        self._rows = np.empty((_FIRST_ROWS, sum(array.size for array in arrays)))
+        width = sum(math.prod(shape) for shape in self._shapes)
+        self._rows = np.empty((_FIRST_ROWS, width))
         self._layout = layout
+
+    def _padded(self, columns: Sequence[Column], arrays: Sequence[Any]) -> Any:
+        """Return arrays in which people who are not tracked have rows too."""
+        return tuple(
+            pad_people(column, array, shape)
+            for column, array, shape in zip(columns, arrays, self._shapes, strict=False)
+        )
+
+    def _make_room(self, arrays: Sequence[Any]) -> None:
+        """Widen what was recorded so far for more people than ever before."""
+        assert self._layout is not None
+        columns = self._layout.arrays
+        shapes = [
+            array.shape
+            if column.people
+            and array.shape[1:] == shape[1:]
+            and array.shape[0] > shape[0]
+            else shape
+            for column, array, shape in zip(columns, arrays, self._shapes, strict=True)
+        ]
+        if shapes == self._shapes:
+            return
+        old, place = self._rows, 0
+        wider = np.empty((len(old), sum(math.prod(shape) for shape in shapes)))
+        for row in range(self.length):
+            parts, place = [], 0
+            for column, before, after in zip(
+                columns, self._shapes, shapes, strict=True
+            ):
+                size = math.prod(before)
+                part = old[row, place : place + size].reshape(before)
+                parts.append(pad_people(column, part, after))
+                place += size
+            np.concatenate(parts, axis=None, out=wider[row])
+        self._rows, self._shapes = wider, shapes
 
     def _difference(self, arrays: tuple[Any, ...]) -> str:
         assert self._layout is not None
@@ -232,6 +284,10 @@ class EpisodeWriter:
             head = layout_of_reset(self._reset).arrays
             first = attrgetter(*(column.path for column in head))(self._reset)
             shapes = shapes or [array.shape for array in first]
+            first = tuple(
+                pad_people(column, array, shape)
+                for column, array, shape in zip(head, first, shapes, strict=False)
+            )
             width = sum(math.prod(shape) for shape in shapes)
             row = np.full((1, width), np.nan)
             known = np.concatenate(first, axis=None)

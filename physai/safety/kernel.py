@@ -252,7 +252,10 @@ def evaluate_gate(
         # Inside the lips the gate stays: a mouth that closes around the utensil
         # stops the advance but must not turn the way out into a violation.
         out[0] = g[4]
-        if opened or tolerant:
+        if tolerant:
+            # How deep it went is judged by a rule of its own.
+            out[4] = g[4]
+        elif opened:
             out[4] = max(0.0, min(g[4], 2.0 * (along + g[5])))
         return True
     out[0] = g[6] if along > g[0] or tolerant else g[8]

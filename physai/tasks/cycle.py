@@ -157,7 +157,10 @@ class Cycle:
         margins = self.scorer.update(truth.state, self.truth).copy()
         cost = self.cost_of(margins, self.scorer.active)
         earned = self.task.reward(truth, sent)
-        reward = earned.potential - self._potential + earned.rate
+        # Without the discount, a learner that discounts is paid for lingering at a high
+        # potential instead of finishing (Ng, Harada and Russell 1999).
+        shaping = self.environment.discount * earned.potential - self._potential
+        reward = shaping + earned.rate
         self._potential = earned.potential
         outcome = self.task.outcome(truth)
         stopped = self.mode is GuardMode.ON and decision.latched

@@ -109,6 +109,8 @@ class EnvironmentConfig(Config):
     episode_s: Positive
     latched_stop_cost_per_step: Annotated[float, Field(ge=0.0)]
     """Charged at least for every step that a latched stop saves."""
+    discount: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Discount per step of the reward's shaping; a learner uses the same as gamma."""
     extras: tuple[str, ...]
     truth_extras: tuple[str, ...]
     figures: dict[str, Literal["last", "max"]]

@@ -46,9 +46,9 @@ class Spaces:
 class Reward(NamedTuple):
     """Reward of one state, in two parts.
 
-    The cycle pays ``potential(after) - potential(before) + rate``, so that the first
-    part sums up to the difference of the ends whatever happens between them (Ng,
-    Harada and Russell 1999, with a discount of 1).
+    The cycle pays ``discount * potential(after) - potential(before) + rate``, so that
+    for a learner with the environment's discount the first part is worth the
+    difference of the ends, whatever happens between them (Ng, Harada and Russell 1999).
 
     Attributes:
         potential: How far the task has come; bounded.

@@ -76,6 +76,8 @@ def load_config(
 ) -> TrainConfig:
     """Read a training config with ``--set``, ``--seed`` and ``--device`` applied.
 
+    A ``gamma`` that is not given is the discount of the environment's shaping.
+
     Raises:
         ContentError: If there is none of that name.
         ConfigError: If it is wrong, in one sentence.
@@ -93,7 +95,10 @@ def load_config(
             f'{path}: algorithm: unknown "{config.algorithm}"; '
             f"{suggest(config.algorithm, known)}"
         )
-    registry.load_environment(config.environment)
+    discount = registry.load_environment(config.environment).discount
+    if discount < 1.0 and "gamma" not in config.hyperparameters:
+        hyperparameters = {**config.hyperparameters, "gamma": discount}
+        config = config.model_copy(update={"hyperparameters": hyperparameters})
     return config
 
 

@@ -7,12 +7,14 @@ segment in every control step.
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
 
 from physai.types import Array
 
-__all__ = ["closest_fractions", "closest_points"]
+__all__ = ["closest_fractions", "closest_points", "turn_from_z"]
 
 
 @numba.njit(cache=True)
@@ -101,3 +103,15 @@ def closest_points(
         else:
             normal[0], normal[1], normal[2] = 1.0, 0.0, 0.0
     return float(-a[6] - b[6])
+
+
+def turn_from_z(axis: Array) -> tuple[float, float, float, float]:
+    """Return the quaternion x y z w that turns z onto a (3,) axis of any length."""
+    size = float(np.linalg.norm(axis))
+    if size < 1e-9:
+        return (0.0, 0.0, 0.0, 1.0)
+    x, y, z = (axis / size).tolist()
+    if z < -0.999999:
+        return (1.0, 0.0, 0.0, 0.0)
+    w = math.sqrt(0.5 * (1.0 + z))
+    return (-y / (2 * w), x / (2 * w), 0.0, w)

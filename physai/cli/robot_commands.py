@@ -1,4 +1,4 @@
-"""Commands about robots: robot, deploy, watchdog."""
+"""Commands about robots: robot, deploy, watchdog, console."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from physai.cli.output import add_json, check_writable, need_simulator, print_result
-from physai.errors import ContractError, RefusedError, suggest
+from physai.errors import ContractError, MissingExtraError, RefusedError, suggest
 
 __all__ = ["register"]
 
@@ -58,6 +58,15 @@ def register(commands: Any) -> None:
     parser.add_argument("--url")
     parser.add_argument("--duration", type=float, metavar="S")
     parser.set_defaults(function=watchdog)
+    parser = commands.add_parser(
+        "console", help="operator page in the browser: scene, margins, stop, ledger"
+    )
+    parser.add_argument("--hardware", required=True)
+    parser.add_argument("--url")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--ledger", metavar="FILE", help="show its last entries")
+    parser.add_argument("--duration", type=float, metavar="S")
+    parser.set_defaults(function=console)
 
 
 def robot(options: argparse.Namespace) -> int:
@@ -160,4 +169,26 @@ def watchdog(options: argparse.Namespace) -> int:
         dog.watch(options.duration)
     finally:
         dog.close()
+    return 0
+
+
+def console(options: argparse.Namespace) -> int:
+    """``physai console --hardware H``: serves until interrupted."""
+    from physai.plant.ros import load_bridge
+
+    try:
+        from physai.console import Console
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("console", "the operator's page") from error
+    page = Console(
+        load_bridge(options.hardware),
+        options.url,
+        port=options.port,
+        ledger=Path(options.ledger) if options.ledger else None,
+    )
+    try:
+        print(f"http://127.0.0.1:{page.port} (Ctrl-C ends it)", flush=True)
+        page.run(options.duration)
+    finally:
+        page.close()
     return 0

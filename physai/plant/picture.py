@@ -6,7 +6,6 @@ physics, so that an episode is the same with and without pictures.
 
 from __future__ import annotations
 
-import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from physai.body.capsules import turn_from_z
 from physai.body.person import SEGMENT_COUNT
 from physai.plant.banner import without_banner
 from physai.plant.scenario import PlantConfig
@@ -264,16 +264,4 @@ class Picture:
             self._people[p][s] = self._segment(s, radius, length)
             self._radii[p][s] = (radius, length)
         middle = 0.5 * (row[:3] + row[3:6])
-        self._move(self._people[p][s], middle.tolist(), _turn_from_z(axis))
-
-
-def _turn_from_z(axis: Array) -> tuple[float, float, float, float]:
-    """Return the quaternion that turns z onto an axis."""
-    size = float(np.linalg.norm(axis))
-    if size < 1e-9:
-        return (0.0, 0.0, 0.0, 1.0)
-    x, y, z = (axis / size).tolist()
-    if z < -0.999999:
-        return (1.0, 0.0, 0.0, 0.0)
-    w = math.sqrt(0.5 * (1.0 + z))
-    return (-y / (2 * w), x / (2 * w), 0.0, w)
+        self._move(self._people[p][s], middle.tolist(), turn_from_z(axis))

@@ -129,9 +129,9 @@ class Console:
     def _build_scene(self) -> None:
         scene = self._server.scene
         scene.set_up_direction("+z")
-        target = np.asarray(self.environment.plant.base_pose[:3]) + (0.5, 0.0, 0.3)
-        self._server.initial_camera.position = tuple(target + (1.3, -1.9, 0.9))
-        self._server.initial_camera.look_at = tuple(target)
+        x, y, z = self.environment.plant.base_pose[:3].tolist()
+        self._server.initial_camera.position = (x + 1.8, y - 1.9, z + 1.2)
+        self._server.initial_camera.look_at = (x + 0.5, y, z + 0.3)
         scene.add_grid("/floor", width=4.0, height=4.0, cell_size=0.25)
         for box in self.environment.plant.scene.boxes:
             scene.add_box(

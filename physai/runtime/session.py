@@ -106,13 +106,18 @@ def deploy(
 
 
 def _check_digest(loaded: LoadedPolicy, cycle: Cycle) -> None:
+    """Refuse a policy whose evidence was made with another guard or robot."""
     contract = loaded.contract
-    wanted = "" if contract is None else contract.digests.get("safety", "")
-    if wanted and wanted != cycle.spec.digest:
-        raise RefusedError(
-            f"the guard here has the digest {cycle.spec.digest[:12]}, the policy's evidence "
-            f"was made with {wanted[:12]}: evaluate the policy again with this guard first"
-        )
+    here = {"safety": cycle.spec.digest, "robot": cycle.task.robot.digest}
+    for name, digest in here.items():
+        wanted = "" if contract is None else contract.digests.get(name, "")
+        if wanted and wanted != digest:
+            what = "guard" if name == "safety" else "robot description"
+            raise RefusedError(
+                f"the {what} here has the digest {digest[:12]}, the policy's evidence "
+                f"was made with {wanted[:12]}: evaluate the policy again with this "
+                f"{what} first"
+            )
 
 
 def _run(

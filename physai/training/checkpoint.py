@@ -107,10 +107,9 @@ def load_checkpoint(
             model.load_replay_buffer(place / "replay_buffer.pkl")
         if normalizer is not None:
             stored = pickle.loads((place / "normalizer.pkl").read_bytes())
-            for name in ("obs_rms", "ret_rms", "returns"):
-                setattr(
-                    normalizer, name, getattr(stored, name, getattr(normalizer, name))
-                )
+            # Outside its environment the stored one answers no other attribute.
+            for name in ("obs_rms", "ret_rms"):
+                setattr(normalizer, name, vars(stored)[name])
         states = pickle.loads((place / "random.pkl").read_bytes())
     except (OSError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise RecordError(

@@ -1,0 +1,240 @@
+"""Training through the real command, at a tiny size: what a run leaves, and resuming."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("stable_baselines3")
+
+from physai.policy.bundle import read_bundle
+from physai.training.checkpoint import latest_checkpoint
+
+TINY = [
+    "demonstrations.episodes=2",
+    "demonstrations.dagger_rounds=1",
+    "demonstrations.dagger_episodes=1",
+    "demonstrations.epochs=2",
+    "hyperparameters.n_steps=256",
+    "hyperparameters.batch_size=64",
+    "hyperparameters.n_epochs=2",
+    "vector={environments: 1, kind: dummy}",
+    "evaluation={every_steps: 100000, episodes: 1, final_episodes: 2}",
+    "checkpoint_every_steps=256",
+]
+
+
+def command(*arguments: str, steps: int = 512) -> list[str]:
+    settings = [f"--set={each}" for each in (*TINY, f"total_steps={steps}")]
+    return [sys.executable, "-m", "physai", "train", *arguments, *settings]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Keys and caches of a person who is not the one who runs the tests."""
+    folder = tmp_path_factory.mktemp("home")
+    return {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+
+
+def run(
+    arguments: list[str], home: dict[str, str], check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        arguments, env=home, capture_output=True, text=True, timeout=240
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, home: dict[str, str]
+) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("runs") / "one"
+    run(command("care_feeding", "--seed", "3", "--out", str(folder)), home)
+    yield folder
+
+
+@pytest.mark.slow
+def test_a_run_leaves_everything_that_the_contract_names(
+    finished: Path, home: dict[str, str]
+) -> None:
+    for name in ("config.yaml", "environment.json", "curves.svg"):
+        assert (finished / name).stat().st_size > 100
+    for name in ("checkpoints", "tensorboard", "evaluation", "bundle"):
+        assert any((finished / name).iterdir())
+    record = json.loads((finished / "environment.json").read_text())
+    assert record["versions"]["stable-baselines3"]
+    assert record["git_revision"] is None or len(record["git_revision"]) >= 40
+    figures = json.loads((finished / "evaluation" / "held_out.json").read_text())
+    assert sum(figures["table"].values()) == figures["episodes"] == 2
+    verified = run(
+        [sys.executable, "-m", "physai", "verify", str(finished / "bundle"), "--json"],
+        home,
+    )
+    assert json.loads(verified.stdout)["ok"] is True
+    bundle = read_bundle(finished / "bundle", require_signature=False)
+    assert bundle.manifest.name == "care_feeding"
+    assert bundle.manifest.training["parity"] < 1e-4
+    assert not [p for p in (finished / "bundle").iterdir() if p.suffix == ".pkl"]
+    config = (finished / "config.yaml").read_text()
+    assert "gamma: 0.998" in config
+
+
+@pytest.mark.slow
+def test_the_same_seed_is_the_same_policy(
+    finished: Path, tmp_path: Path, home: dict[str, str]
+) -> None:
+    again = tmp_path / "again"
+    run(command("care_feeding", "--seed", "3", "--out", str(again)), home)
+    first, second = (
+        read_bundle(folder / "bundle", require_signature=False)
+        for folder in (finished, again)
+    )
+    assert first.policy_digest == second.policy_digest
+
+
+@pytest.mark.slow
+def test_killed_and_resumed(tmp_path: Path, home: dict[str, str]) -> None:
+    folder = tmp_path / "killed"
+    process = subprocess.Popen(
+        command("care_feeding", "--out", str(folder), steps=1024),
+        env=home,
+        stderr=subprocess.PIPE,
+    )
+    limit = time.monotonic() + 120.0
+    place = None
+    while process.poll() is None and time.monotonic() < limit:
+        place = latest_checkpoint(folder / "checkpoints")
+        if place is not None and place.name >= "step_0000000256":
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert place is not None and place.name >= "step_0000000256"
+    assert not (folder / "bundle").exists()
+    before = json.loads((place / "progress.json").read_text())
+    # A write that was cut short leaves a draft, which nobody reads.
+    draft = folder / "checkpoints" / ".step_0000009999.part"
+    draft.mkdir()
+    (draft / "model.zip").write_bytes(b"half")
+    run([sys.executable, "-m", "physai", "train", str(folder), "--resume"], home)
+    last = latest_checkpoint(folder / "checkpoints")
+    assert last is not None and last.name >= "step_0000001024"
+    after = json.loads((last / "progress.json").read_text())
+    assert after["demonstration"] == before["demonstration"]
+    steps = [row["steps"] for row in after["curve"]]
+    assert steps == sorted(set(steps))
+    assert steps[: len(before["curve"])] == [r["steps"] for r in before["curve"]]
+    assert (folder / "bundle" / "policy.onnx").is_file()
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_one_sentence(
+    finished: Path, tmp_path: Path, home: dict[str, str]
+) -> None:
+    import shutil
+
+    folder = tmp_path / "damaged"
+    shutil.copytree(finished, folder)
+    place = latest_checkpoint(folder / "checkpoints")
+    assert place is not None
+    data = (place / "model.zip").read_bytes()
+    (place / "model.zip").write_bytes(data[: len(data) // 2])
+    done = run(
+        [
+            sys.executable,
+            "-m",
+            "physai",
+            "train",
+            str(folder),
+            "--resume",
+            "--set=total_steps=2048",
+        ],
+        home,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "checkpoint cannot be read" in done.stderr
+    assert (folder / "bundle" / "policy.onnx").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["care_feeding", "--set=hyperparameters.n_step=5"], "n_step"),
+        (["care_feeding", "--set=vector.environment=2"], "environments"),
+        (["care_feeding", "--device", "cuda"], "cuda"),
+        (["care_feeding", "--resume"], "no checkpoint"),
+        (["care_feeding", "--out=/proc/nowhere"], "cannot be written"),
+    ],
+)
+def test_what_cannot_run_is_one_sentence(
+    arguments: list[str], word: str, tmp_path: Path, home: dict[str, str]
+) -> None:
+    import torch
+
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("a CUDA device is present")
+    if not any(each.startswith("--out") for each in arguments):
+        arguments = [*arguments, f"--out={tmp_path / 'run'}"]
+    done = run([sys.executable, "-m", "physai", "train", *arguments], home, check=False)
+    assert done.returncode == 2, done.stderr
+    assert word in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_folder_in_use_is_kept(finished: Path, home: dict[str, str]) -> None:
+    before = sorted(p.name for p in finished.rglob("*"))
+    done = run(command("care_feeding", "--out", str(finished)), home, check=False)
+    assert done.returncode == 2
+    assert "--resume" in done.stderr
+    assert sorted(p.name for p in finished.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_a_zip_of_stable_baselines_needs_trust(
+    finished: Path, home: dict[str, str]
+) -> None:
+    model = finished / "best_model.zip"
+    assert zipfile.is_zipfile(model)
+    arguments = [sys.executable, "-m", "physai", "run", "physai/CareFeeding-v0"]
+    done = run([*arguments, "--policy", str(model)], home, check=False)
+    assert done.returncode == 2
+    assert "--trust" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_parity_sees_another_network(tmp_path: Path) -> None:
+    """The exported network is compared with the trained one on real observations."""
+    from stable_baselines3 import PPO
+
+    from physai.errors import PhysaiError
+    from physai.tasks import registry
+    from physai.training.export import check_parity, export_onnx
+
+    env = registry.make("physai/CareFeeding-v0", guard="off")
+    try:
+        model = PPO("MlpPolicy", env, n_steps=16, batch_size=16, seed=0, device="cpu")
+        observations = [env.reset(seed=k)[0] for k in range(8)]
+    finally:
+        env.close()
+    file = tmp_path / "policy.onnx"
+    export_onnx(model, None, file)
+    seen = np.stack(observations).astype(np.float32)
+    assert check_parity(model, None, file, seen) < 1e-4
+    other = PPO("MlpPolicy", env, n_steps=16, batch_size=16, seed=1, device="cpu")
+    with pytest.raises(PhysaiError):
+        check_parity(other, None, file, seen)

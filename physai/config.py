@@ -68,7 +68,8 @@ def parse(model: type[C], value: Any, origin: str) -> C:
 def override(value: dict[str, Any], settings: list[str], origin: str) -> dict[str, Any]:
     """Return a copy of a mapping with ``key.path=value`` settings applied.
 
-    Values are read as YAML, so ``2``, ``1e-3``, ``true`` and ``[64, 64]`` work.
+    Values are read as YAML, so ``2``, ``1e-3``, ``true`` and ``[64, 64]`` work; a part
+    of the path that is a number is a place in a list.
 
     Raises:
         ConfigError: If a setting has no ``=`` or its path leads through a value.
@@ -90,13 +91,28 @@ def override(value: dict[str, Any], settings: list[str], origin: str) -> dict[st
         *parents, last = path.split(".")
         node: Any = result
         for key in parents:
-            node = node.setdefault(key, {}) if isinstance(node, dict) else None
-            if not isinstance(node, dict):
+            if isinstance(node, list):
+                node = node[_place(node, key, origin, setting)]
+            else:
+                node = node.setdefault(key, {})
+            if not isinstance(node, dict | list):
                 raise ConfigError(
                     f'{origin}: --set "{setting}": "{key}" is not a section'
                 )
-        node[last] = new
+        if isinstance(node, list):
+            node[_place(node, last, origin, setting)] = new
+        else:
+            node[last] = new
     return result
+
+
+def _place(items: list[Any], key: str, origin: str, setting: str) -> int:
+    if not key.isdigit() or int(key) >= len(items):
+        raise ConfigError(
+            f'{origin}: --set "{setting}": "{key}" is no place in a list of '
+            f"{len(items)}, counted from 0"
+        )
+    return int(key)
 
 
 def json_schema(model: type[Config]) -> dict[str, Any]:

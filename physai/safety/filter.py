@@ -437,7 +437,9 @@ class Filter:
             self._rows = np.zeros((room + 256, self._n))
             self._limits, self._excess = np.zeros(room + 256), np.zeros(room + 256)
         cap, gate = self._tcp_limit, spec.config.gate
-        if gate is not None and m.face_distance_m <= gate.face_zone_m + 0.05:
+        # The zone begins where the face could be, not where the tracker puts it.
+        zone = p[Parameter.OFFSET]
+        if gate is not None and m.face_distance_m <= gate.face_zone_m + zone:
             cap = min(cap, 0.9 * gate.face_speed_m_s)
         _collect(
             state.actuator_position,

@@ -52,6 +52,7 @@ PLANTS: Mapping[str, str] = MappingProxyType(
         "bullet": "physai.plant.bullet:BulletPlant",
         "mujoco": "physai.plant.mujoco:MujocoPlant",
         "ros": "physai.plant.ros:RosPlant",
+        "replay": "physai.plant.replay:ReplayPlant",
     }
 )
 """Plant name to its class."""
@@ -150,7 +151,7 @@ def make_cycle(
 
     Args:
         environment_id: An id, a name, a YAML file, or a loaded environment.
-        plant: ``bullet``, ``mujoco``, ``ros``, the name of an entry point in
+        plant: ``bullet``, ``mujoco``, ``ros``, ``replay``, the name of an entry point in
             ``physai.plants``, or a plant.
         guard: ``on``, ``observe`` or ``off``.
         **plant_arguments: Handed to the plant's class, such as ``url``.

@@ -15,6 +15,7 @@ from physai.cli import (
     content_commands,
     evaluation_commands,
     record_commands,
+    replay_commands,
     robot_commands,
     run_commands,
 )
@@ -28,6 +29,7 @@ _GROUPS = (
     evaluation_commands,
     robot_commands,
     record_commands,
+    replay_commands,
 )
 
 

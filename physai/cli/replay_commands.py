@@ -1,0 +1,94 @@
+"""Commands that run stored episodes again: replay."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from physai.cli.output import add_json, print_result
+
+if TYPE_CHECKING:
+    from physai.evaluation.replay import Outcome, Replay
+
+__all__ = ["register"]
+
+
+def register(commands: Any) -> None:
+    """Add the commands of this module."""
+    parser = commands.add_parser(
+        "replay", help="run a stored episode again, exactly or with a change"
+    )
+    parser.add_argument("episode")
+    parser.add_argument("--guard", choices=("on", "observe", "off"), metavar="guard")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="path=value",
+        help="change the scenario, for example people.0.stature_m=1.6",
+    )
+    parser.add_argument(
+        "--plant",
+        choices=("bullet", "mujoco", "replay"),
+        metavar="plant",
+        help="replay plays the log to the guard instead of simulating",
+    )
+    parser.add_argument("--video", metavar="FILE")
+    add_json(parser)
+    parser.set_defaults(function=replay)
+
+
+def replay(options: argparse.Namespace) -> int:
+    """``physai replay EPISODE``: 0 if nothing changed that must not, 1 otherwise."""
+    from physai.evaluation.replay import replay as replay_it
+
+    films: list[Any] = []
+
+    def film(cycle: Any) -> Any:
+        from physai.demo import Film
+
+        films.append(Film(cycle, Path(options.video)))
+        return films[0].take
+
+    result = replay_it(
+        options.episode,
+        options.guard,
+        options.settings,
+        options.plant,
+        film if options.video else None,
+    )
+    for each in films:
+        each.close()
+    print_result(options, result.to_json(), _lines(result))
+    return 0 if result.same else 1
+
+
+def _lines(result: Replay) -> list[str]:
+    if result.kind == "exact":
+        lines = [
+            "identical to the last bit"
+            if result.difference is None
+            else f"differs from step {result.difference.step} on: "
+            f"{result.difference.quantity} by {result.difference.size:.3g}"
+        ]
+    elif result.kind == "asked_again":
+        lines = [f"{result.decisions_changed} decisions of the guard differ today"]
+    else:
+        lines = ["what if:"]
+    lines += [
+        f"  recorded  {_outcome(result.before)}",
+        f"  replayed  {_outcome(result.after)}",
+    ]
+    return lines + [f"  {cause}" for cause in result.causes]
+
+
+def _outcome(outcome: Outcome) -> str:
+    bad = ", ".join(outcome.violated) or "no rule violated"
+    done = "success" if outcome.success else "no success"
+    return (
+        f"{outcome.steps} steps, {done}, cost {outcome.cost:.2f}, "
+        f"{outcome.interventions} interventions, largest force "
+        f"{outcome.largest_force_n:.0f} N, {bad}"
+    )

@@ -28,7 +28,8 @@ __all__ = ["evaluate_policy", "finish_run", "signing_key"]
 
 def signing_key(name: str = "default") -> SigningKey:
     """Return a person's own key, made on first use outside any repository."""
-    known = [str(key["name"]) for key in list_keys()]
+    # A site may list the key under another name: the file is what counts.
+    known = {Path(str(key["own"])).stem for key in list_keys() if key["own"]}
     return load_key(name) if name in known else create_key(name)
 
 

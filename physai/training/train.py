@@ -343,7 +343,9 @@ class _Keeper(BaseCallback):
         self.config, self.folder = config, folder
         self.normalizer, self.progress = normalizer, progress
         self._bar: tqdm[Any] | None = None
-        self._last_checkpoint = self._last_evaluation = 0
+        self._last_checkpoint = 0
+        done = progress.get("evaluations") or [{"steps": 0}]
+        self._last_evaluation = int(done[-1]["steps"])
         self._clock = time.monotonic()
         self._env: gymnasium.Env[Any, Any] | None = None
 
@@ -433,8 +435,10 @@ class _Keeper(BaseCallback):
             safe += bool(info["is_success"]) and info["episode_cost"] <= 0.0
             costs.append(float(info["episode_cost"]))
         rate = safe / count
-        self.logger.record("evaluation/safe_success", rate)
-        self.logger.record("evaluation/episode_cost", float(np.mean(costs)))
+        # A run that was killed after its last step has no logger when it resumes.
+        if hasattr(self.model, "_logger"):
+            self.logger.record("evaluation/safe_success", rate)
+            self.logger.record("evaluation/episode_cost", float(np.mean(costs)))
         self.progress.setdefault("evaluations", []).append(
             {
                 "steps": self.model.num_timesteps,

@@ -140,6 +140,24 @@ def test_killed_and_resumed(tmp_path: Path, home: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
+def test_killed_after_the_last_step(
+    finished: Path, tmp_path: Path, home: dict[str, str]
+) -> None:
+    import shutil
+
+    folder = tmp_path / "late"
+    shutil.copytree(finished, folder)
+    for name in ("bundle", "evaluation"):
+        shutil.rmtree(folder / name)
+    run([sys.executable, "-m", "physai", "train", str(folder), "--resume"], home)
+    first, second = (
+        read_bundle(each / "bundle", require_signature=False)
+        for each in (finished, folder)
+    )
+    assert first.policy_digest == second.policy_digest
+
+
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_one_sentence(
     finished: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:

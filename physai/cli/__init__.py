@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from physai.cli import (
     content_commands,
     evaluation_commands,
+    governance_commands,
     record_commands,
     replay_commands,
     robot_commands,
@@ -27,6 +28,7 @@ _GROUPS = (
     content_commands,
     run_commands,
     evaluation_commands,
+    governance_commands,
     robot_commands,
     record_commands,
     replay_commands,

@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 from physai.cli import (
     content_commands,
     evaluation_commands,
+    failure_commands,
     governance_commands,
     record_commands,
-    replay_commands,
     robot_commands,
     run_commands,
 )
@@ -31,7 +31,7 @@ _GROUPS = (
     governance_commands,
     robot_commands,
     record_commands,
-    replay_commands,
+    failure_commands,
 )
 
 

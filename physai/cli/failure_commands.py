@@ -1,4 +1,4 @@
-"""Commands that run stored episodes again: replay."""
+"""Commands that look for failures and run episodes again: search, replay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from physai.cli.output import add_json, print_result
+from physai.cli.output import (
+    add_json,
+    check_writable,
+    need_simulator,
+    print_result,
+)
 
 if TYPE_CHECKING:
     from physai.evaluation.replay import Outcome, Replay
@@ -16,6 +21,21 @@ __all__ = ["register"]
 
 def register(commands: Any) -> None:
     """Add the commands of this module."""
+    parser = commands.add_parser("search", help="look for rare failures of a policy")
+    parser.add_argument("policy")
+    parser.add_argument("--suite", required=True)
+    parser.add_argument("--budget", type=int, required=True, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", default="search", metavar="DIR")
+    parser.add_argument(
+        "--guard", default="on", choices=("on", "observe", "off"), metavar="guard"
+    )
+    parser.add_argument(
+        "--plant", default="bullet", choices=("bullet", "mujoco"), metavar="plant"
+    )
+    parser.add_argument("--trust", action="store_true")
+    add_json(parser)
+    parser.set_defaults(function=search)
     parser = commands.add_parser(
         "replay", help="run a stored episode again, exactly or with a change"
     )
@@ -38,6 +58,37 @@ def register(commands: Any) -> None:
     parser.add_argument("--video", metavar="FILE")
     add_json(parser)
     parser.set_defaults(function=replay)
+
+
+def search(options: argparse.Namespace) -> int:
+    """``physai search``: 0 if nothing was found, 1 otherwise."""
+    if options.plant == "bullet":
+        need_simulator("a search in simulation")
+    from physai.evaluation.search import search as search_it
+
+    result = search_it(
+        options.policy,
+        options.suite,
+        options.budget,
+        options.seed,
+        check_writable(options.out),
+        options.guard,
+        plant=options.plant,
+        trust=options.trust,
+        progress=not options.json,
+    )
+    lines = [
+        f"{case['case']:24s} {case['episodes']:4d} episodes, smallest margin "
+        f"{case['best_margin']:7.3f}, {len(case['found'])} failures"
+        for case in result["cases"]
+    ]
+    lines += [
+        f"  {found['episode']}: {', '.join(found['rules'])}"
+        for case in result["cases"]
+        for found in case["found"][:3]
+    ]
+    print_result(options, result, [*lines, result["note"]])
+    return 1 if result["failures"] else 0
 
 
 def replay(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Commands that run things: demo, train, run, bench."""
+"""Commands that run things: demo, train, sweep, run, bench."""
 
 from __future__ import annotations
 
@@ -31,6 +31,20 @@ def register(commands: Any) -> None:
     parser.add_argument("--resume", action="store_true")
     add_json(parser)
     parser.set_defaults(function=train)
+    parser = commands.add_parser("sweep", help="several training runs, compared")
+    parser.add_argument("config")
+    parser.add_argument("--seeds", default="0-2", metavar="0-4")
+    parser.add_argument("--grid", action="append", default=[], metavar="key=a,b")
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="key=value"
+    )
+    parser.add_argument(
+        "--executor", default="local", choices=("local", "ray"), metavar="executor"
+    )
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out", default="sweep", metavar="DIR")
+    add_json(parser)
+    parser.set_defaults(function=sweep)
     parser = commands.add_parser("run", help="run episodes")
     parser.add_argument("env")
     parser.add_argument("--policy", default="expert")
@@ -107,6 +121,27 @@ def train(options: argparse.Namespace) -> int:
             f"(95 % interval {low:.1%} to {high:.1%}, {figures['episodes']} episodes)",
         ],
     )
+    return 0
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """``physai sweep CONFIG``."""
+    try:
+        from physai.training.sweep import parse_seeds
+        from physai.training.sweep import sweep as sweep_it
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("train", "training") from error
+    result = sweep_it(
+        options.config,
+        parse_seeds(options.seeds),
+        options.grid,
+        options.settings,
+        options.executor,
+        options.workers,
+        check_writable(options.out),
+        progress=not options.json,
+    )
+    print_result(options, result, result["lines"])
     return 0
 
 

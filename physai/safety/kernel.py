@@ -489,6 +489,7 @@ def contact_ratio(
     mean: Array,
     age: Array,
     robot_speed: Array,
+    person_speed: Array,
     clamped: Array,
     link: Array,
     utensil: npt.NDArray[np.bool_],
@@ -503,11 +504,12 @@ def contact_ratio(
     """Judge the contacts of one step.
 
     Args:
-        peak: (P, 30) transient peaks [N]; mean, age, robot_speed, clamped, link the
-            same, see :class:`physai.types.Contact`.
+        peak: (P, 30) transient peaks [N]; mean, age, speeds, clamped, link the same,
+            see :class:`physai.types.Contact`.
         mean: (P, 30) [N].
         age: (P, 30) [s].
         robot_speed: (P, 30) [m/s].
+        person_speed: (P, 30) [m/s].
         clamped: (P, 30).
         link: (P, 30) robot shape.
         utensil: (R,) whether a shape is the utensil.
@@ -517,14 +519,17 @@ def contact_ratio(
         frailty: Share of the limits for the people served.
         mouth_limit: The specification's own limit of a utensil on face or skull [N].
         moved: Speed above which the robot moved or pushed [m/s].
-        out: (2,) worst force over limit; worst own speed of the robot [m/s].
+        out: (3,) worst force over limit; worst own speed of the robot [m/s]; 1 if a
+            person pushes faster than the robot comes.
     """
-    out[0], out[1] = 0.0, 0.0
+    out[0], out[1], out[2] = 0.0, 0.0, 0.0
     for p in range(peak.shape[0]):
         for a in range(1, peak.shape[1]):
             if not (peak[p, a] > 0.0 or mean[p, a] > 0.0):
                 continue
             out[1] = max(out[1], robot_speed[p, a])
+            if peak[p, a] > 0.0 and person_speed[p, a] > robot_speed[p, a]:
+                out[2] = 1.0
             if not robot_speed[p, a] > moved:
                 continue
             shape = int(link[p, a])

@@ -80,13 +80,18 @@ class Monitor:
         self.face_distance_m = math.inf
         self._row_result = np.zeros(4)
         self._face_distance = np.full(1, math.inf)
-        self._contact_result = np.zeros(2)
+        self._contact_result = np.zeros(3)
         self._below = np.zeros(len(spec.rule_names), dtype=np.int64)
         self._above = np.zeros(len(spec.rule_names), dtype=np.int64)
         limits = spec.truth_limit if self.truth_view else spec.guard_limit
         self._limit = limits
         other = "guard" if self.truth_view else "truth"
         self._elsewhere = np.array([rule.view == other for rule in spec.rules])
+        self._by_push = [
+            (int(place), float(limit))
+            for rule, place, limit in zip(spec.rules, spec.signal, limits, strict=True)
+            if rule.by_push
+        ]
         self._previous_velocity = np.full(n, np.nan)
         self._joint_result = np.zeros(3)
         box = spec.config.workspace
@@ -372,6 +377,7 @@ class Monitor:
             c.force_mean_n,
             c.age_s,
             c.robot_normal_speed_m_s,
+            c.person_normal_speed_m_s,
             c.clamped,
             c.link,
             self.spec.robot.shapes.utensil,
@@ -385,6 +391,9 @@ class Monitor:
         )
         signals[Signal.CONTACT_FORCE] = self._contact_result[0]
         signals[Signal.MOVING_CONTACT] = self._contact_result[1]
+        if self._contact_result[2] > 0.0:
+            for place, limit in self._by_push:
+                signals[place] = min(signals[place], limit)
         for place, signal in zip(
             self._truth_places,
             (Signal.MOUTH_FORCE, Signal.INSERTION_DEPTH),

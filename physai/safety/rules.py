@@ -54,7 +54,8 @@ class Rule:
         truth_extras: True extras that it needs.
         view: ``both``, ``guard`` (a trigger; no scorer judges it) or ``truth``
             (only what really happened can tell).
-        stale_data: Whether it judges the age or presence of an input.
+        by_push: Whether a person who pushes the robot can bring it about. The scorer
+            does not charge the robot with that: motion caused by a push is not its own.
     """
 
     signal: ClassVar[Signal]
@@ -62,6 +63,7 @@ class Rule:
     extras: ClassVar[tuple[str, ...]] = ()
     truth_extras: ClassVar[tuple[str, ...]] = ()
     view: ClassVar[str] = "both"
+    by_push: ClassVar[bool] = False
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -134,12 +136,14 @@ class JointAcceleration(Rule):
     """Largest mean joint acceleration over a step, max |dqd| / (dt qdd_max)."""
 
     signal, unit = Signal.JOINT_ACCELERATION, "1"
+    by_push = True
 
 
 class TcpSpeed(Rule):
     """Speed of the TCP [m/s]; 0.25 m/s is the reduced speed of ISO 10218-1."""
 
     signal, unit = Signal.TCP_SPEED, "m/s"
+    by_push = True
 
 
 class Workspace(Rule):
@@ -157,6 +161,7 @@ class Separation(Rule):
     """
 
     signal, unit = Signal.SEPARATION, "m/s"
+    by_push = True
 
 
 class NearSpeed(Rule):
@@ -167,6 +172,7 @@ class NearSpeed(Rule):
     """
 
     signal, unit = Signal.NEAR_SPEED, "m/s"
+    by_push = True
 
 
 class ContactSpeed(Rule):
@@ -200,6 +206,7 @@ class FaceGate(Rule):
     """
 
     signal, unit = Signal.FACE_GATE, "m/s"
+    by_push = True
     extras = (
         "mouth_x_in_world_m",
         "mouth_axis_x_in_world",
@@ -213,6 +220,7 @@ class FaceSpeed(Rule):
     """TCP speed within the face zone [m/s]; 0.05 m/s in a deployed feeding robot."""
 
     signal, unit = Signal.FACE_SPEED, "m/s"
+    by_push = True
     extras = ("mouth_x_in_world_m",)
 
 

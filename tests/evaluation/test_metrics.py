@@ -205,12 +205,13 @@ def test_force_ratio_agrees_with_the_safety_kernel(
         episode = make_episode(touches={4: {area: touch}})
         truth = episode.truth(4)
         assert truth is not None
-        c, out = truth.contact, np.zeros(2)
+        c, out = truth.contact, np.zeros(3)
         contact_ratio(
             c.force_peak_n,
             c.force_mean_n,
             c.age_s,
             c.robot_normal_speed_m_s,
+            c.person_normal_speed_m_s,
             c.clamped,
             c.link,
             bounds.utensil,

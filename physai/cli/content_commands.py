@@ -108,6 +108,7 @@ def _checkers() -> dict[str, tuple[Callable[[Path], Any], Any]]:
         "hardware": (lambda path: load_bridge(str(path)), BridgeConfig),
         "train": (_check_train, None),
         "policies": (_check_bundle, None),
+        "governance": (_check_governance, None),
     }
 
 
@@ -116,6 +117,19 @@ def _check_train(path: Path) -> Any:
     from physai.training.config import TrainConfig
 
     return load(TrainConfig, path)
+
+
+def _check_governance(path: Path) -> Any:
+    from physai.governance.case import load_case
+    from physai.governance.risks import assess_risks, load_register
+    from physai.record.signature import trusted_keys
+
+    value = content.load_yaml(path)
+    if "keys" in value:
+        return trusted_keys(own=False)
+    if "nodes" in value:
+        return load_case(str(path))
+    return assess_risks(load_register(str(path)))
 
 
 def _check_bundle(path: Path) -> Any:
@@ -170,6 +184,9 @@ def _kind_of(path: Path) -> str:
         ("rules", "safety"),
         ("cases", "suites"),
         ("algorithm", "train"),
+        ("nodes", "governance"),
+        ("rows", "governance"),
+        ("keys", "governance"),
     ):
         if key in value:
             return kind

@@ -48,6 +48,9 @@ def register(commands: Any) -> None:
         metavar="NAME",
         help="the person who lets the robot move; asked for at a terminal",
     )
+    parser.add_argument(
+        "--permit", metavar="FILE", help="must allow this, signed by a key of the site"
+    )
     parser.add_argument("--trust", action="store_true")
     add_json(parser)
     parser.set_defaults(function=deploy)
@@ -124,6 +127,7 @@ def deploy(options: argparse.Namespace) -> int:
         duration_s=options.duration,
         out=Path(out),
         trust=options.trust,
+        permit=Path(options.permit) if options.permit else None,
     )
     print_result(
         options,

@@ -21,6 +21,7 @@ from physai.policy.adapters import LoadedPolicy, load_policy
 from physai.provenance import environment_record
 from physai.record.episode import EpisodeWriter, StepRecord
 from physai.record.ledger import Ledger, verify_ledger
+from physai.record.permit import check_permit, load_permit
 from physai.runtime.loop import LoopReport, run_loop
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
@@ -44,6 +45,7 @@ def deploy(
     seed: int = 0,
     stop_after_s: float | None = None,
     trust: bool = False,
+    permit: Path | None = None,
 ) -> dict[str, Any]:
     """Run one session.
 
@@ -58,12 +60,14 @@ def deploy(
         seed: Of scripted policies.
         stop_after_s: Request a software stop after so long (for drills).
         trust: As for load_policy.
+        permit: A signed permit that must allow this; None asks for none.
 
     Returns:
         The report, as in ``deploy.json``.
 
     Raises:
-        RefusedError: If nobody approves, the stage is unknown or the digests differ.
+        RefusedError: If nobody approves, the stage is unknown, the digests differ or
+            the permit does not allow it.
         LinkError: If the robot cannot be reached.
     """
     if stage not in STAGES:
@@ -86,6 +90,8 @@ def deploy(
     try:
         loaded = load_policy(policy, env=cycle, trust=trust, seed=seed)
         _check_digest(loaded, cycle)
+        if permit is not None:
+            _check_permit(permit, loaded, cycle, profile.name, stage)
         with Ledger.open(out / "ledger.jsonl") as ledger:
             result = _run(
                 cycle,
@@ -118,6 +124,23 @@ def _check_digest(loaded: LoadedPolicy, cycle: Cycle) -> None:
                 f"was made with {wanted[:12]}: evaluate the policy again with this "
                 f"{what} first"
             )
+
+
+def _check_permit(
+    path: Path, loaded: LoadedPolicy, cycle: Cycle, hardware: str, stage: str
+) -> None:
+    """Refuse what a permit that was signed by a key of this site does not allow."""
+    check_permit(
+        load_permit(path),
+        policy=loaded.digest,
+        hardware=hardware,
+        stage=stage,  # type: ignore[arg-type]
+        digests={
+            "environment": cycle.environment.digest,
+            "robot": cycle.task.robot.digest,
+            "guard": cycle.spec.digest,
+        },
+    )
 
 
 def _run(

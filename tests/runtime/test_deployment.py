@@ -262,3 +262,26 @@ def test_addresses_that_are_none_are_refused():
         Node("x", "http://127.0.0.1:1")
     with pytest.raises(RefusedError, match="wss"):
         Node("x", "ws://10.0.0.1:9090")
+
+
+def test_a_permit_must_allow_what_is_asked(tmp_path):
+    from physai import content
+    from physai.governance.stage import issue_permit
+    from physai.policy.bundle import read_bundle
+    from physai.record.permit import save_permit
+    from physai.record.signature import create_key
+
+    bundle = read_bundle(content.find("policies", "care_feeding"))
+    permit = issue_permit(bundle, "franka", "shadow", [], "A. Assessor")
+    key = create_key("stranger", tmp_path / "keys")
+    file = save_permit(permit, tmp_path / "permit.json", key)
+    # Nobody at this site trusts the key for permits, so it never gets to the robot.
+    with pytest.raises(RefusedError, match="permit"):
+        deploy(
+            "care_feeding",
+            "franka",
+            url="ws://127.0.0.1:9",
+            stage="shadow",
+            out=tmp_path / "out",
+            permit=file,
+        )

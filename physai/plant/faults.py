@@ -172,20 +172,22 @@ def _shifted(value: Array, by: Array | float, name: str) -> Array:
     return moved
 
 
+def _off(state: State, fault: FaultConfig, rng: np.random.Generator) -> State:
+    """Return a state whose source is off by ``magnitude`` in a drawn direction."""
+    direction = rng.normal(size=3)
+    by = fault.magnitude * direction / np.linalg.norm(direction)
+    name = _TARGETS[fault.target][0][0]
+    in_space = name in ("people", "extras", "tool_force_in_world_n")
+    change: Array | float = by if in_space else float(fault.magnitude)
+    changes: dict[str, Any] = {name: _shifted(getattr(state, name), change, name)}
+    return dataclasses.replace(state, **changes)
+
+
 def _bias(
     run: FaultInjector, index: int, fault: FaultConfig, state: State, time_s: float
 ) -> State:
     """Off by ``magnitude`` in one direction that stays."""
-    direction = run.random(index, fault.start_s).normal(size=3)
-    by = fault.magnitude * direction / np.linalg.norm(direction)
-    name = _TARGETS[fault.target][0][0]
-    change: Array | float = (
-        by
-        if name in ("people", "extras", "tool_force_in_world_n")
-        else float(fault.magnitude)
-    )
-    changes: dict[str, Any] = {name: _shifted(getattr(state, name), change, name)}
-    return dataclasses.replace(state, **changes)
+    return _off(state, fault, run.random(index, fault.start_s))
 
 
 def _spike(
@@ -193,18 +195,7 @@ def _spike(
 ) -> State:
     """Off by ``magnitude`` in a random direction, one step in ten."""
     rng = run.random(index, time_s)
-    if rng.random() > 0.1:
-        return state
-    direction = rng.normal(size=3)
-    name = _TARGETS[fault.target][0][0]
-    by = fault.magnitude * direction / np.linalg.norm(direction)
-    change: Array | float = (
-        by
-        if name in ("people", "extras", "tool_force_in_world_n")
-        else float(fault.magnitude)
-    )
-    changes: dict[str, Any] = {name: _shifted(getattr(state, name), change, name)}
-    return dataclasses.replace(state, **changes)
+    return state if rng.random() > 0.1 else _off(state, fault, rng)
 
 
 def _missed(

@@ -7,6 +7,8 @@ microseconds, where the physics engine's own calls cost 10 to 150.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +18,29 @@ from physai.types import Array
 
 __all__ = [
     "Kinematics",
+    "TreeArrays",
+    "move_capsules",
+    "place_capsules",
     "point_jacobian",
     "quaternion_from_rotation",
     "rotation_from_quaternion",
 ]
+
+
+class TreeArrays(NamedTuple):
+    """Tree and collision shapes of a robot as compiled code takes them.
+
+    See :class:`physai.robot.description.Tree` and ``ShapeTable``.
+    """
+
+    parent: npt.NDArray[np.int64]
+    actuator: npt.NDArray[np.int64]
+    prismatic: npt.NDArray[np.bool_]
+    rotation: Array
+    translation: Array
+    axis: Array
+    shape_link: npt.NDArray[np.int64]
+    shape_local: Array
 
 
 @numba.njit(cache=True)
@@ -225,6 +246,69 @@ def _capsule_velocity(
 
 
 @numba.njit(cache=True)
+def place_capsules(
+    q: Array,
+    tree: TreeArrays,
+    rotation: Array,
+    position: Array,
+    axis: Array,
+    capsules: Array,
+) -> None:
+    """Compute the pose of every link and the collision capsules.
+
+    Args:
+        q: (n,) joint positions [rad or m].
+        tree: Tree and shapes.
+        rotation: (L, 3, 3) in the world; index 0 holds the base, the rest is filled.
+        position: (L, 3) [m]; the same.
+        axis: (L, 3) joint axes in the world, filled.
+        capsules: (R, 7) in the world [m], filled.
+    """
+    _forward(
+        q,
+        tree.parent,
+        tree.actuator,
+        tree.prismatic,
+        tree.rotation,
+        tree.translation,
+        tree.axis,
+        rotation,
+        position,
+        axis,
+    )
+    _place_capsules(tree.shape_local, tree.shape_link, rotation, position, capsules)
+
+
+@numba.njit(cache=True)
+def move_capsules(
+    qd: Array,
+    tree: TreeArrays,
+    position: Array,
+    axis: Array,
+    linear: Array,
+    angular: Array,
+    capsules: Array,
+    velocity: Array,
+) -> None:
+    """Compute the velocities of links and capsules after :func:`place_capsules`.
+
+    Args:
+        qd: (n,) joint velocities [rad/s or m/s].
+        tree: Tree and shapes.
+        position: (L, 3) origins of the links in the world [m].
+        axis: (L, 3) joint axes in the world.
+        linear: (L, 3) velocity of the links' origins [m/s], filled.
+        angular: (L, 3) [rad/s], filled.
+        capsules: (R, 7) in the world [m].
+        velocity: (R, 6) of the capsules' end points [m/s], filled.
+    """
+    _link_twists(
+        qd, tree.parent, tree.actuator, tree.prismatic, position, axis, linear, angular
+    )
+    _capsule_velocity(capsules, tree.shape_link, position, linear, angular, velocity)
+
+
+@numba.njit(cache=True)
 def _mass_matrix(
     parent: npt.NDArray[np.int64],
     actuator: npt.NDArray[np.int64],
@@ -301,11 +385,18 @@ class Kinematics:
 
     def __init__(self, robot: Robot, base_pose_in_world: Array | None = None) -> None:
         self.robot = robot
-        tree = robot.tree
+        tree, shapes = robot.tree, robot.shapes
         links, n = len(tree.parent), len(robot.actuator_names)
-        self._tree = tree
-        self._local = robot.shapes.local
-        self._shape_link = robot.shapes.link
+        self.arrays = TreeArrays(
+            tree.parent,
+            tree.actuator,
+            tree.prismatic,
+            tree.rotation,
+            tree.translation,
+            tree.axis,
+            shapes.link,
+            shapes.local,
+        )
         self.link_rotation = np.tile(np.eye(3), (links, 1, 1))
         """(L, 3, 3) rotation of every link in the world."""
         self.link_position = np.zeros((links, 3))
@@ -315,7 +406,8 @@ class Kinematics:
         self.link_velocity = np.zeros((links, 3))
         """(L, 3) velocity of every link's origin by the last
         :meth:`capsule_velocity` [m/s]."""
-        self._angular = np.zeros((links, 3))
+        self.link_angular_velocity = np.zeros((links, 3))
+        """(L, 3) angular velocity of every link by the same [rad/s]."""
         self._capsules = np.zeros((len(robot.shapes.link), 7))
         self._capsule_velocity = np.zeros((len(robot.shapes.link), 6))
         self._work = np.zeros((6, n))
@@ -340,19 +432,14 @@ class Kinematics:
             )
 
     def update(self, position: Array) -> None:
-        """Compute the pose of every link for (n,) joint positions [rad or m]."""
-        t = self._tree
-        _forward(
+        """Compute links and capsules for (n,) joint positions [rad or m]."""
+        place_capsules(
             position,
-            t.parent,
-            t.actuator,
-            t.prismatic,
-            t.rotation,
-            t.translation,
-            t.axis,
+            self.arrays,
             self.link_rotation,
             self.link_position,
             self.link_axis,
+            self._capsules,
         )
 
     def tool_pose(self) -> Array:
@@ -375,46 +462,29 @@ class Kinematics:
         return position
 
     @property
-    def last_capsules(self) -> Array:
-        """(R, 7) what the last :meth:`capsules` returned."""
-        return self._capsules
+    def tool_velocity(self) -> Array:
+        """(3,) velocity of the TCP by the last :meth:`capsule_velocity` [m/s]."""
+        velocity: Array = self.link_velocity[self.robot.tool_link]
+        return velocity
 
     def capsules(self) -> Array:
         """Return the (R, 7) collision capsules in the world [m]."""
-        _place_capsules(
-            self._local,
-            self._shape_link,
-            self.link_rotation,
-            self.link_position,
-            self._capsules,
-        )
         return self._capsules
 
     def capsule_velocity(self, velocity: Array) -> Array:
         """Return (R, 6) velocities of the capsules' end points [m/s].
 
-        Call :meth:`capsules` first.
-
         Args:
             velocity: (n,) joint velocities [rad/s or m/s].
         """
-        t = self._tree
-        _link_twists(
+        move_capsules(
             velocity,
-            t.parent,
-            t.actuator,
-            t.prismatic,
+            self.arrays,
             self.link_position,
             self.link_axis,
             self.link_velocity,
-            self._angular,
-        )
-        _capsule_velocity(
+            self.link_angular_velocity,
             self._capsules,
-            self._shape_link,
-            self.link_position,
-            self.link_velocity,
-            self._angular,
             self._capsule_velocity,
         )
         return self._capsule_velocity
@@ -433,7 +503,7 @@ class Kinematics:
             Rows: linear x y z [m/s], angular x y z [rad/s], world frame.
         """
         target = self._work if out is None else out
-        t = self._tree
+        t = self.arrays
         point_jacobian(
             link,
             point_in_world[0],
@@ -454,7 +524,7 @@ class Kinematics:
 
     def mass_matrix(self) -> Array:
         """Return the (n, n) joint-space inertia without rotor inertia [kg m2]."""
-        t = self._tree
+        t = self.robot.tree
         _mass_matrix(
             t.parent,
             t.actuator,
@@ -482,7 +552,7 @@ class Kinematics:
             normal: (3,) unit direction in which the contact pushes.
         """
         mass = self.mass_matrix()
-        jacobian = self.jacobian(int(self._shape_link[shape]), point_in_world)
+        jacobian = self.jacobian(int(self.arrays.shape_link[shape]), point_in_world)
         row = np.asarray(normal) @ jacobian[:3]
         mobility = float(row @ np.linalg.solve(mass, row))
         return 1.0 / max(mobility, 1e-6)

@@ -452,7 +452,7 @@ class Filter:
             p[Parameter.BRAKING_TIME],
             1.0 / spec.control_hz,
             p[Parameter.REACTION_TIME],
-            k.last_capsules,
+            k.capsules(),
             robot.shapes.link,
             m.shape_cap,
             m.shape_segment,

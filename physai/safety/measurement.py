@@ -1,0 +1,408 @@
+"""All signals of one control step in one compiled pass.
+
+The monitor copies what a step brings into an :class:`Intake` and calls
+:func:`measure`; it fills signals, rows and margins. One pass instead of twenty calls
+keeps the guard's share of a control period small. Nothing is allocated, and nothing
+here decides anything: the arithmetic of separation and gate is in
+:mod:`physai.safety.kernel`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from physai.robot.kinematics import TreeArrays, move_capsules, place_capsules
+from physai.safety.kernel import (
+    advance_windows,
+    count_missing,
+    evaluate_gate,
+    lowest_point,
+    measure_joints,
+    outside_box,
+    row_excess,
+    separation_rows,
+    shape_excess,
+)
+from physai.safety.rules import Signal
+from physai.types import Array
+
+__all__ = ["Figures", "Intake", "Posture", "Robotics", "Windows", "Work", "measure"]
+
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+(
+    CLOCK_STAMP,
+    CLOCK_JOINTS,
+    CLOCK_FRAME,
+    CLOCK_FORCE,
+) = range(4)
+
+# What the gate says, in the order of physai.safety.kernel.evaluate_gate.
+GATE_ALONG, GATE_LATERAL, GATE_AXIS_SPEED = 2, 3, 4
+
+# Places among the gate's extras.
+MOUTH_X, MOUTH_AXIS, MOUTH_OPENING, CONSENT, STOP = 0, 3, 6, 7, 8
+
+_MISSING = int(Signal.MISSING)
+_JOINT_AGE = int(Signal.JOINT_AGE)
+_PEOPLE_AGE = int(Signal.PEOPLE_AGE)
+_FACE_AGE = int(Signal.FACE_AGE)
+_INTERFACE_AGE = int(Signal.INTERFACE_AGE)
+_TOOL_FORCE_AGE = int(Signal.TOOL_FORCE_AGE)
+_PEOPLE_MISSING = int(Signal.PEOPLE_MISSING)
+_JOINT_POSITION = int(Signal.JOINT_POSITION)
+_TCP_SPEED = int(Signal.TCP_SPEED)
+_WORKSPACE = int(Signal.WORKSPACE)
+_SEPARATION = int(Signal.SEPARATION)
+_NEAR_SPEED = int(Signal.NEAR_SPEED)
+_CONTACT_SPEED = int(Signal.CONTACT_SPEED)
+_FACE_GATE = int(Signal.FACE_GATE)
+_FACE_SPEED = int(Signal.FACE_SPEED)
+_UTENSIL_FORCE = int(Signal.UTENSIL_FORCE)
+_STOP_SIGNAL = int(Signal.STOP_SIGNAL)
+
+
+class Intake(NamedTuple):
+    """Copies of what a step brings; see :class:`physai.types.State`."""
+
+    clock: Array
+    """(4,) stamp, age of joints, of the newest people frame, of the tool force [s]."""
+    position: Array
+    velocity: Array
+    base: Array
+    force: Array
+    people: Array
+    people_age: Array
+    extras: Array
+    extras_age: Array
+
+
+class Robotics(NamedTuple):
+    """What the robot is: shapes and limits, constant."""
+
+    utensil: Flags
+    position_min: Array
+    position_max: Array
+    velocity_max: Array
+    acceleration_max: Array
+    tool_link: int
+    tip_shape: int
+    """The utensil's foremost shape; -1 without one."""
+
+
+class Posture(NamedTuple):
+    """Results of the kinematics, as :class:`physai.robot.kinematics.Kinematics` has
+    them.
+    """
+
+    rotation: Array
+    position: Array
+    axis: Array
+    velocity: Array
+    angular: Array
+    capsules: Array
+    capsule_velocity: Array
+
+
+class Figures(NamedTuple):
+    """Numbers of the specification for one view."""
+
+    parameters: Array
+    gate: Array
+    gate_place: Integers
+    contact_speed: Array
+    minimum: Array
+    maximum: Array
+    floor_z_m: float
+    face_zone_m: float
+    control_hz: float
+    people_expected: int
+    has_gate: bool
+    truth_view: bool
+
+
+class Work(NamedTuple):
+    """Results that filter and scorer read after a step, and work space."""
+
+    jacobian: Array
+    rows: Array
+    limits: Array
+    pair: Integers
+    distances: Array
+    shape_cap: Array
+    shape_segment: Integers
+    previous_velocity: Array
+    gate: Array
+    """(5,) see :func:`physai.safety.kernel.evaluate_gate`."""
+    face_distance: Array
+    joints: Array
+    excess: Array
+    count: Integers
+    """(2,) rows that were filled, and whether the utensil is at an open mouth."""
+
+
+class Windows(NamedTuple):
+    """Limits and windows of the rules; see
+    :func:`physai.safety.kernel.advance_windows`.
+    """
+
+    place: Integers
+    limit: Array
+    scale: Array
+    elsewhere: Flags
+    hold: Integers
+    release: Integers
+    by_push: Flags
+    margins: Array
+    below: Integers
+    above: Integers
+    active: Flags
+
+
+@numba.njit(cache=True)
+def measure(
+    intake: Intake,
+    tree: TreeArrays,
+    robot: Robotics,
+    posture: Posture,
+    figures: Figures,
+    work: Work,
+    windows: Windows,
+    signals: Array,
+    complete: bool,
+    pushed: bool,
+) -> None:
+    """Fill signals, rows and margins of one step.
+
+    Args:
+        intake: What the step brings.
+        tree: The kinematic tree.
+        robot: Shapes and limits.
+        posture: Kinematics, filled.
+        figures: Numbers of the specification.
+        work: Rows and caps, filled.
+        windows: Limits and windows, advanced.
+        signals: (Signal.COUNT,) filled; what contacts give is there already.
+        complete: Whether every input has its size.
+        pushed: Whether a person pushes the robot faster than it comes: it is not
+            charged with motion that a push can bring about.
+    """
+    missing = 1
+    if complete:
+        c = intake.clock
+        missing = count_missing(
+            intake.position,
+            intake.velocity,
+            intake.base,
+            intake.people,
+            intake.people_age,
+            intake.extras,
+            intake.extras_age,
+            intake.force,
+            c[CLOCK_JOINTS],
+            c[CLOCK_FRAME],
+            c[CLOCK_FORCE],
+            c[CLOCK_STAMP],
+        )
+    if missing > 0:
+        for i in range(signals.shape[0]):
+            signals[i] = np.nan
+        work.count[0], work.count[1] = 0, 0
+    else:
+        _fill_rows(intake, tree, robot, posture, figures, work)
+        _fill_ages(intake, figures, work, signals)
+        _fill_motion(intake, tree, robot, posture, figures, work, signals)
+        if pushed:
+            for i in range(windows.place.shape[0]):
+                if windows.by_push[i]:
+                    place = windows.place[i]
+                    signals[place] = min(signals[place], windows.limit[i])
+    signals[_MISSING] = float(missing)
+    move_windows(windows, signals)
+
+
+@numba.njit(cache=True)
+def move_windows(windows: Windows, signals: Array) -> None:
+    """Turn signals into margins and move every rule's windows on."""
+    advance_windows(
+        signals,
+        windows.place,
+        windows.limit,
+        windows.scale,
+        windows.elsewhere,
+        windows.hold,
+        windows.release,
+        windows.margins,
+        windows.below,
+        windows.above,
+        windows.active,
+    )
+
+
+@numba.njit(cache=True)
+def _fill_rows(
+    intake: Intake,
+    tree: TreeArrays,
+    robot: Robotics,
+    posture: Posture,
+    figures: Figures,
+    work: Work,
+) -> None:
+    """Place the robot, ask the gate, fill the rows of every pair that could bind."""
+    place_capsules(
+        intake.position,
+        tree,
+        posture.rotation,
+        posture.position,
+        posture.axis,
+        posture.capsules,
+    )
+    exempt = False
+    if figures.has_gate:
+        tip = posture.position[robot.tool_link]
+        if robot.tip_shape >= 0:
+            tip = posture.capsules[robot.tip_shape, 3:6]
+        exempt = evaluate_gate(
+            intake.extras,
+            figures.gate_place,
+            tip,
+            posture.rotation[robot.tool_link, :, 0],
+            figures.gate,
+            figures.truth_view,
+            work.gate,
+        )
+    work.count[0] = separation_rows(
+        posture.capsules,
+        tree.shape_link,
+        robot.utensil,
+        intake.people,
+        intake.people_age,
+        tree.parent,
+        tree.actuator,
+        tree.prismatic,
+        posture.position,
+        posture.axis,
+        figures.parameters,
+        work.gate[0],
+        work.gate[1],
+        exempt,
+        work.jacobian,
+        work.rows,
+        work.limits,
+        work.pair,
+        work.distances,
+        work.shape_cap,
+        work.shape_segment,
+        work.face_distance,
+    )
+    work.count[1] = 1 if exempt else 0
+
+
+@numba.njit(cache=True)
+def _fill_ages(intake: Intake, figures: Figures, work: Work, signals: Array) -> None:
+    """How old every source is, who is not seen, and what the person says."""
+    signals[_JOINT_AGE] = intake.clock[CLOCK_JOINTS]
+    oldest = intake.clock[CLOCK_FRAME]
+    for age in intake.people_age:
+        oldest = max(oldest, age)
+    signals[_PEOPLE_AGE] = oldest
+    seen = intake.people.shape[0]
+    signals[_PEOPLE_MISSING] = float(max(0, figures.people_expected - seen))
+    signals[_TOOL_FORCE_AGE] = intake.clock[CLOCK_FORCE]
+    signals[_FACE_AGE] = signals[_INTERFACE_AGE] = signals[_STOP_SIGNAL] = 0.0
+    if not figures.has_gate:
+        return
+    place, age = figures.gate_place, intake.extras_age
+    near = work.face_distance[0] <= figures.face_zone_m
+    signals[_INTERFACE_AGE] = max(age[place[CONSENT]], age[place[STOP]])
+    if near:
+        signals[_FACE_AGE] = max(age[place[MOUTH_X]], age[place[MOUTH_OPENING]])
+    refused = not intake.extras[place[CONSENT]] > 0.5
+    if intake.extras[place[STOP]] > 0.5 or (near and refused):
+        signals[_STOP_SIGNAL] = 1.0
+
+
+@numba.njit(cache=True)
+def _fill_motion(
+    intake: Intake,
+    tree: TreeArrays,
+    robot: Robotics,
+    posture: Posture,
+    figures: Figures,
+    work: Work,
+    signals: Array,
+) -> None:
+    """Joints, tool, walls, and the approach to people."""
+    measure_joints(
+        intake.position,
+        intake.velocity,
+        work.previous_velocity,
+        figures.control_hz,
+        robot.position_min,
+        robot.position_max,
+        robot.velocity_max,
+        robot.acceleration_max,
+        work.joints,
+    )
+    for i in range(3):
+        signals[_JOINT_POSITION + i] = work.joints[i]
+    move_capsules(
+        intake.velocity,
+        tree,
+        posture.position,
+        posture.axis,
+        posture.velocity,
+        posture.angular,
+        posture.capsules,
+        posture.capsule_velocity,
+    )
+    tool = posture.velocity[robot.tool_link]
+    speed = np.sqrt(tool[0] * tool[0] + tool[1] * tool[1] + tool[2] * tool[2])
+    signals[_TCP_SPEED] = speed
+    below = figures.floor_z_m - lowest_point(posture.capsules, 2)
+    outside = outside_box(
+        posture.position[robot.tool_link], figures.minimum, figures.maximum
+    )
+    signals[_WORKSPACE] = max(outside, below)
+    row_excess(
+        work.rows,
+        work.limits,
+        work.count[0],
+        work.pair,
+        intake.velocity,
+        work.distances,
+        figures.contact_speed,
+        work.excess,
+    )
+    toward_head = work.excess[1]
+    signals[_SEPARATION] = max(work.excess[0], -1.0)
+    near = False
+    if figures.has_gate:
+        if work.count[1]:
+            place, extras = figures.gate_place, intake.extras
+            x, y, z = (
+                extras[place[MOUTH_AXIS]],
+                extras[place[MOUTH_AXIS + 1]],
+                extras[place[MOUTH_AXIS + 2]],
+            )
+            size = max(np.sqrt(x * x + y * y + z * z), 1e-9)
+            inward = -(tool[0] * x + tool[1] * y + tool[2] * z) / size
+            toward_head = max(toward_head, inward - work.gate[GATE_AXIS_SPEED])
+        signals[_FACE_GATE] = max(toward_head, -1.0)
+        near = work.face_distance[0] <= figures.face_zone_m
+    else:
+        signals[_SEPARATION] = max(signals[_SEPARATION], toward_head)
+        signals[_FACE_GATE] = -1.0
+    signals[_FACE_SPEED] = speed if near else 0.0
+    signals[_CONTACT_SPEED] = work.excess[2]
+    excess, _ = shape_excess(
+        posture.capsule_velocity, work.shape_cap, work.shape_segment
+    )
+    signals[_NEAR_SPEED] = max(excess, -1.0)
+    force = intake.force
+    signals[_UTENSIL_FORCE] = np.sqrt(force[0] ** 2 + force[1] ** 2 + force[2] ** 2)

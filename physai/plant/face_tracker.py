@@ -101,8 +101,8 @@ class FaceTracker:
         )
         scale = [config.position_sigma_m] * 3 + [config.axis_sigma_rad] * 3
         self._noise = unit * np.array([*scale, config.opening_sigma_m])
-        missed = generator(seed, "tracker.face.miss").random(steps + 2)
-        missed = missed < config.miss_rate
+        draws = generator(seed, "tracker.face.miss").random(steps + 2)
+        missed = draws < config.miss_rate
         missed[0] = False
         self._missed: list[bool] = missed.tolist()
         noise = generator(seed, "sensor.food").normal(size=steps + 2)

@@ -109,7 +109,7 @@ class BodyTracker:
         missed = generator(seed, "tracker.body.miss").random((frames, people))
         self._missed = missed < config.miss_rate
         self._missed[0] = False
-        self._complete = (~self._missed).all(axis=1).tolist()
+        self._complete: list[bool] = [not row.any() for row in self._missed]
         self._queue: deque[tuple[float, int, Array]] = deque()
         self._next = 0
         self._frame_stamp = -np.inf

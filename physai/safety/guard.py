@@ -146,15 +146,10 @@ class Guard:
 
     def _worst_active(self) -> tuple[Action, str]:
         """Return the most restrictive stop among the active rules, and its rule."""
-        active = self.monitor.active
-        if not active.any():
-            return Action.NONE, ""
-        actions = np.where(active, self.spec.action, 0)
-        index = int(actions.argmax())
-        action = Action(int(actions[index]))
+        action, index = self.monitor.worst_action
         if action < Action.STOP2:
             return Action.NONE, ""
-        return action, self.spec.rule_names[index]
+        return Action(action), self.spec.rule_names[index]
 
     def _faulty_command(self, command: Command) -> str:
         """Return what is wrong with a command; empty if nothing is."""
@@ -182,7 +177,7 @@ class Guard:
             action = Action.SLOW
         else:
             action = Action.LIMIT
-        intervened = solution.velocity is not command.actuator_velocity and bool(
+        intervened = solution.outcome != Outcome.UNCHANGED and bool(
             differs(
                 solution.velocity,
                 command.actuator_velocity,
@@ -220,7 +215,7 @@ class Guard:
         """
         gate, m = self.spec.config.gate, self.monitor
         still = np.zeros(self._n)
-        if gate is None or m.row_count == 0:
+        if gate is None or not m.person_near:
             return still
         if self._withdraw_axis is None:
             if not m.gate[2] < gate.withdraw_distance_m or not m.gate[3] < 0.10:

@@ -18,13 +18,13 @@ import numpy.typing as npt
 from physai.robot.kinematics import TreeArrays, move_capsules, place_capsules
 from physai.safety.kernel import (
     advance_windows,
+    approach_rows,
     count_missing,
     evaluate_gate,
     lowest_point,
     measure_joints,
+    measure_pairs,
     outside_box,
-    row_excess,
-    separation_rows,
     shape_excess,
 )
 from physai.safety.rules import Signal
@@ -130,20 +130,22 @@ class Work(NamedTuple):
     """Results that filter and scorer read after a step, and work space."""
 
     jacobian: Array
+    spheres: Array
+    near: Array
+    pair: Integers
     rows: Array
     limits: Array
-    pair: Integers
-    distances: Array
+    segment: Integers
     shape_cap: Array
     shape_segment: Integers
     previous_velocity: Array
     gate: Array
     """(5,) see :func:`physai.safety.kernel.evaluate_gate`."""
-    face_distance: Array
     joints: Array
     excess: Array
-    count: Integers
-    """(2,) rows that were filled, and whether the utensil is at an open mouth."""
+    """(4,) see :func:`physai.safety.kernel.measure_pairs`."""
+    filled: Integers
+    """(3,) rows, whether the utensil is at an open mouth, pairs."""
 
 
 class Windows(NamedTuple):
@@ -157,11 +159,14 @@ class Windows(NamedTuple):
     elsewhere: Flags
     hold: Integers
     release: Integers
+    action: Integers
     by_push: Flags
     margins: Array
     below: Integers
     above: Integers
     active: Flags
+    worst: Integers
+    """(2,) most restrictive action of an active rule, and the rule; 0 and -1."""
 
 
 @numba.njit(cache=True)
@@ -212,11 +217,11 @@ def measure(
     if missing > 0:
         for i in range(signals.shape[0]):
             signals[i] = np.nan
-        work.count[0], work.count[1] = 0, 0
+        work.filled[:] = 0
     else:
-        _fill_rows(intake, tree, robot, posture, figures, work)
+        _measure_approach(intake, tree, robot, posture, figures, work)
         _fill_ages(intake, figures, work, signals)
-        _fill_motion(intake, tree, robot, posture, figures, work, signals)
+        _fill_motion(intake, robot, posture, figures, work, signals)
         if pushed:
             for i in range(windows.place.shape[0]):
                 if windows.by_push[i]:
@@ -237,15 +242,17 @@ def move_windows(windows: Windows, signals: Array) -> None:
         windows.elsewhere,
         windows.hold,
         windows.release,
+        windows.action,
         windows.margins,
         windows.below,
         windows.above,
         windows.active,
+        windows.worst,
     )
 
 
 @numba.njit(cache=True)
-def _fill_rows(
+def _measure_approach(
     intake: Intake,
     tree: TreeArrays,
     robot: Robotics,
@@ -253,7 +260,7 @@ def _fill_rows(
     figures: Figures,
     work: Work,
 ) -> None:
-    """Place the robot, ask the gate, fill the rows of every pair that could bind."""
+    """Place and move the robot, ask the gate, measure every pair that could bind."""
     place_capsules(
         intake.position,
         tree,
@@ -261,6 +268,16 @@ def _fill_rows(
         posture.position,
         posture.axis,
         posture.capsules,
+    )
+    move_capsules(
+        intake.velocity,
+        tree,
+        posture.position,
+        posture.axis,
+        posture.velocity,
+        posture.angular,
+        posture.capsules,
+        posture.capsule_velocity,
     )
     exempt = False
     if figures.has_gate:
@@ -276,31 +293,45 @@ def _fill_rows(
             figures.truth_view,
             work.gate,
         )
-    work.count[0] = separation_rows(
+    pairs = measure_pairs(
         posture.capsules,
-        tree.shape_link,
+        posture.capsule_velocity,
         robot.utensil,
         intake.people,
         intake.people_age,
+        figures.parameters,
+        work.gate[0],
+        work.gate[1],
+        exempt,
+        figures.contact_speed,
+        work.spheres,
+        work.near,
+        work.pair,
+        work.shape_cap,
+        work.shape_segment,
+        work.excess,
+    )
+    work.filled[1], work.filled[2] = 1 if exempt else 0, pairs
+    if figures.truth_view:
+        # Rows are for a filter, and nobody filters what has happened.
+        work.filled[0] = 0
+        return
+    work.filled[0] = approach_rows(
+        pairs,
+        work.near,
+        work.pair,
+        work.shape_cap,
+        tree.shape_link,
         tree.parent,
         tree.actuator,
         tree.prismatic,
         posture.position,
         posture.axis,
-        figures.parameters,
-        work.gate[0],
-        work.gate[1],
-        exempt,
         work.jacobian,
         work.rows,
         work.limits,
-        work.pair,
-        work.distances,
-        work.shape_cap,
-        work.shape_segment,
-        work.face_distance,
+        work.segment,
     )
-    work.count[1] = 1 if exempt else 0
 
 
 @numba.njit(cache=True)
@@ -318,7 +349,7 @@ def _fill_ages(intake: Intake, figures: Figures, work: Work, signals: Array) -> 
     if not figures.has_gate:
         return
     place, age = figures.gate_place, intake.extras_age
-    near = work.face_distance[0] <= figures.face_zone_m
+    near = work.excess[3] <= figures.face_zone_m
     signals[_INTERFACE_AGE] = max(age[place[CONSENT]], age[place[STOP]])
     if near:
         signals[_FACE_AGE] = max(age[place[MOUTH_X]], age[place[MOUTH_OPENING]])
@@ -330,7 +361,6 @@ def _fill_ages(intake: Intake, figures: Figures, work: Work, signals: Array) -> 
 @numba.njit(cache=True)
 def _fill_motion(
     intake: Intake,
-    tree: TreeArrays,
     robot: Robotics,
     posture: Posture,
     figures: Figures,
@@ -351,16 +381,6 @@ def _fill_motion(
     )
     for i in range(3):
         signals[_JOINT_POSITION + i] = work.joints[i]
-    move_capsules(
-        intake.velocity,
-        tree,
-        posture.position,
-        posture.axis,
-        posture.velocity,
-        posture.angular,
-        posture.capsules,
-        posture.capsule_velocity,
-    )
     tool = posture.velocity[robot.tool_link]
     speed = np.sqrt(tool[0] * tool[0] + tool[1] * tool[1] + tool[2] * tool[2])
     signals[_TCP_SPEED] = speed
@@ -369,21 +389,11 @@ def _fill_motion(
         posture.position[robot.tool_link], figures.minimum, figures.maximum
     )
     signals[_WORKSPACE] = max(outside, below)
-    row_excess(
-        work.rows,
-        work.limits,
-        work.count[0],
-        work.pair,
-        intake.velocity,
-        work.distances,
-        figures.contact_speed,
-        work.excess,
-    )
     toward_head = work.excess[1]
     signals[_SEPARATION] = max(work.excess[0], -1.0)
     near = False
     if figures.has_gate:
-        if work.count[1]:
+        if work.filled[1]:
             place, extras = figures.gate_place, intake.extras
             x, y, z = (
                 extras[place[MOUTH_AXIS]],
@@ -394,7 +404,7 @@ def _fill_motion(
             inward = -(tool[0] * x + tool[1] * y + tool[2] * z) / size
             toward_head = max(toward_head, inward - work.gate[GATE_AXIS_SPEED])
         signals[_FACE_GATE] = max(toward_head, -1.0)
-        near = work.face_distance[0] <= figures.face_zone_m
+        near = work.excess[3] <= figures.face_zone_m
     else:
         signals[_SEPARATION] = max(signals[_SEPARATION], toward_head)
         signals[_FACE_GATE] = -1.0

@@ -62,10 +62,12 @@ class Monitor:
         active: (r,) violated for longer than its hold window and not yet released.
         rows: (K, n) approach rows of the last step, the first :attr:`row_count` valid.
         limits: (K,) permitted approach speeds [m/s].
-        pair: (K, 4) robot shape, person and segment of every row.
         shape_cap: (R,) permitted speed of every shape [m/s].
         shape_segment: (R,) body segment that it comes from; -1 for none.
         gate: (5,) what the gate says (:func:`physai.safety.kernel.evaluate_gate`).
+        robotics: Shapes and limits of the robot as the compiled passes take them.
+        posture: Kinematics of the last step.
+        work: Everything that the last step left for the filter.
     """
 
     def __init__(self, spec: CompiledSpec, view: Literal["guard", "truth"]) -> None:
@@ -73,7 +75,7 @@ class Monitor:
         self.view = view
         self.truth_view = view == "truth"
         self.kinematics = k = Kinematics(spec.robot)
-        self._posture = Posture(
+        self.posture = Posture(
             k.link_rotation,
             k.link_position,
             k.link_axis,
@@ -85,7 +87,7 @@ class Monitor:
         self.signals = np.zeros(Signal.COUNT)
         self._windows = self._make_windows()
         self.margins, self.active = self._windows.margins, self._windows.active
-        self._robot = self._make_robotics()
+        self.robotics = self._make_robotics()
         self._gate_places = np.array(
             [spec.extras.get(name, -1) for name in _MOUTH], dtype=np.int64
         )
@@ -109,7 +111,7 @@ class Monitor:
         self._windows.below[:] = 0
         self._windows.above[:] = 0
         self.active[:] = False
-        self._work.previous_velocity[:] = np.nan
+        self.work.previous_velocity[:] = np.nan
 
     @property
     def parameters(self) -> Array:
@@ -117,19 +119,35 @@ class Monitor:
         return self._figures.parameters
 
     @property
+    def position(self) -> Array:
+        """(n,) joint positions of the last step [rad or m]."""
+        return self._intake.position
+
+    @property
     def row_count(self) -> int:
         """Number of rows of the last step."""
-        return int(self._work.count[0])
+        return int(self.work.filled[0])
 
     @property
     def gate_exempt(self) -> bool:
         """Whether the utensil was at an open mouth in the last step."""
-        return bool(self._work.count[1])
+        return bool(self.work.filled[1])
+
+    @property
+    def person_near(self) -> bool:
+        """Whether a person was within the horizon of the separation."""
+        return bool(self.work.filled[2] > 0)
+
+    @property
+    def worst_action(self) -> tuple[int, int]:
+        """Most restrictive action of an active rule, and the rule; 0 and -1."""
+        action, rule = self._windows.worst.tolist()
+        return action, rule
 
     @property
     def face_distance_m(self) -> float:
         """Distance of the utensil from head or face in the last step [m]."""
-        return float(self._work.face_distance[0])
+        return float(self.work.excess[3])
 
     def update(self, state: State, truth: Truth | None = None) -> Array:
         """Compute the margins of one step.
@@ -147,10 +165,10 @@ class Monitor:
         measure(
             self._intake,
             self.kinematics.arrays,
-            self._robot,
-            self._posture,
+            self.robotics,
+            self.posture,
             self._figures,
-            self._work,
+            self.work,
             self._windows,
             self.signals,
             complete,
@@ -245,11 +263,13 @@ class Monitor:
             np.array([rule.view == other for rule in spec.rules]),
             spec.hold_steps,
             spec.release_steps,
+            spec.action,
             np.array([rule.by_push for rule in spec.rules]),
             np.zeros(r),
             np.zeros(r, dtype=np.int64),
             np.zeros(r, dtype=np.int64),
             np.zeros(r, dtype=np.bool_),
+            np.array([0, -1]),
         )
 
     def _make_robotics(self) -> Robotics:
@@ -307,9 +327,9 @@ class Monitor:
     def _resize(self, people: int) -> None:
         """Make room for another number of people."""
         if people > self._capacity:
-            previous = self._work.previous_velocity
+            previous = self.work.previous_velocity
             self._allocate(people)
-            self._work.previous_velocity[:] = previous
+            self.work.previous_velocity[:] = previous
         else:
             self._intake = self._make_intake(people)
 
@@ -321,27 +341,26 @@ class Monitor:
         count = people * shapes * SEGMENT_COUNT
         self._capacity = people
         self._intake = self._make_intake(people)
-        self._work = w = Work(
+        w: Work = Work(
             np.zeros((6, n)),
+            np.zeros((SEGMENT_COUNT + 1, 4)),
+            np.zeros((count, 7)),
+            np.zeros((count, 3), dtype=np.int64),
             np.zeros((count, n)),
             np.zeros(count),
-            np.zeros((count, 4), dtype=np.int64),
-            np.full((people, shapes, SEGMENT_COUNT), np.inf),
+            np.zeros(count, dtype=np.int64),
             np.zeros(shapes),
             np.full(shapes, -1, dtype=np.int64),
             np.full(n, np.nan),
             np.array([0.0, 0.0, math.inf, math.inf, 0.0]),
-            np.full(1, math.inf),
             np.zeros(3),
-            np.zeros(4),
-            np.zeros(2, dtype=np.int64),
+            np.array([-math.inf, -math.inf, 0.0, math.inf]),
+            np.zeros(3, dtype=np.int64),
         )
-        self.rows, self.limits, self.pair = w.rows, w.limits, w.pair
-        self.shape_cap, self.shape_segment, self.gate = (
-            w.shape_cap,
-            w.shape_segment,
-            w.gate,
-        )
+        self.work: Work = w
+        self.rows, self.limits = w.rows, w.limits
+        self.shape_cap, self.shape_segment = w.shape_cap, w.shape_segment
+        self.gate = w.gate
 
     def _make_intake(self, people: int) -> Intake:
         n, extras = len(self.spec.robot.actuator_names), len(self.spec.extras)

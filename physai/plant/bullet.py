@@ -151,9 +151,11 @@ class BulletDynamics:
             physicsClientId=self._client,
         )
 
-    def step(self) -> None:
-        """Advance by one physics step."""
-        pybullet.stepSimulation(physicsClientId=self._client)
+    def step(self, count: int = 1) -> None:
+        """Advance by so many physics steps."""
+        step, client = pybullet.stepSimulation, self._client
+        for _ in range(count):
+            step(physicsClientId=client)
 
     def read(self) -> None:
         """Update position, velocity and effort in one call."""

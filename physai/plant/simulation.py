@@ -247,22 +247,22 @@ class SimulatedPlant:
             h,
             self._set_points,
         )
-        free = self._free_substeps(bound)
-        passed = 0
-        for i in range(n):
-            if i < count:
-                dynamics.set_velocity(self._set_points[i])
+        i = 0
+        while i < n:
+            free = self._free_substeps(bound)
             if free > 0:
-                free -= 1
-                passed += 1
+                free = min(free, n - i)
+                contact.skip(free, bound)
+                self._force.feel(None, free)
             else:
-                self._pass_by(passed, bound)
-                passed = 0
+                free = 1
                 self._touch(i / n)
-                free = self._free_substeps(bound)
-            dynamics.step()
+            for j in range(i, min(i + free, count)):
+                dynamics.set_velocity(self._set_points[j])
+                dynamics.step(1)
+            dynamics.step(min(free, i + free - max(i, count)))
             self._fresh = False
-        self._pass_by(passed, bound)
+            i += free
 
     def _free_substeps(self, bound_m_s: float) -> int:
         """Return how many substeps need no look at contacts."""
@@ -271,12 +271,6 @@ class SimulatedPlant:
         if self._meal is not None and self._meal.near:
             return 0
         return self._contact.substeps_until_possible(bound_m_s)
-
-    def _pass_by(self, substeps: int, bound_m_s: float) -> None:
-        """Let substeps pass in which nothing could touch."""
-        if substeps > 0 and self._contact is not None:
-            self._contact.skip(substeps, bound_m_s)
-            self._force.feel(None, substeps)
 
     def _touch(self, fraction: float) -> None:
         """One substep of the contact model; its forces go to the engine."""

@@ -549,6 +549,14 @@ class Filter:
         box = spec.config.workspace
         self._minimum, self._maximum = np.array(box.minimum_m), np.array(box.maximum_m)
         self._floor = float(box.floor_z_m)
+        p = monitor.parameters.tolist()
+        self._braking_time_s = p[Parameter.BRAKING_TIME]
+        self._reaction_time_s = p[Parameter.REACTION_TIME]
+        gate = spec.config.gate
+        # The zone begins where the face could be, not where the tracker puts it.
+        self._face_zone_m = (
+            gate.face_zone_m + p[Parameter.OFFSET] if gate is not None else 0.0
+        )
         self._tcp_limit = min(
             (
                 float(limit)
@@ -593,15 +601,11 @@ class Filter:
             state: What the guard sees.
             last: (n,) command sent in the step before.
         """
-        m, spec = self.monitor, self.monitor.spec
-        p = m.parameters
+        m, gate = self.monitor, self.monitor.spec.config.gate
         if len(m.limits) > self._pairs_most:
             self._allocate(len(m.limits))
-        cap, gate = self._tcp_limit, spec.config.gate
-        # The zone begins where the face could be, not where the tracker puts it.
-        if gate is not None and m.face_distance_m <= gate.face_zone_m + float(
-            p[Parameter.OFFSET]
-        ):
+        cap = self._tcp_limit
+        if gate is not None and m.face_distance_m <= self._face_zone_m:
             cap = min(cap, 0.9 * gate.face_speed_m_s)
         _collect(
             m.position,
@@ -611,9 +615,9 @@ class Filter:
             self._minimum,
             self._maximum,
             self._floor,
-            float(p[Parameter.BRAKING_TIME]),
-            1.0 / spec.control_hz,
-            float(p[Parameter.REACTION_TIME]),
+            self._braking_time_s,
+            1.0 / m.spec.control_hz,
+            self._reaction_time_s,
             m.kinematics.arrays,
             m.robotics,
             m.posture,

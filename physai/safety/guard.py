@@ -8,13 +8,13 @@ number that is not finite ends in a stop. This is not a rated safety function.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from physai.safety.filter import Filter, Outcome, Solution
-from physai.safety.kernel import differs
+from physai.safety.kernel import all_finite, differs
 from physai.safety.monitor import Monitor
-from physai.safety.rules import Signal
 from physai.safety.spec import CompiledSpec
 from physai.safety.stop import Latch, Release
 from physai.types import Action, Array, Command, Decision, State
@@ -42,6 +42,7 @@ class Guard:
         self.latch = Latch()
         self._n = len(spec.robot.actuator_names)
         self._last = np.zeros(self._n)
+        self._words = _words_of(spec)
         self._index = {rule.rule: i for i, rule in enumerate(spec.config.rules)}
         self._clock = -math.inf
         self._sequence = -1
@@ -156,8 +157,7 @@ class Guard:
         velocity = command.actuator_velocity
         if velocity.shape != (self._n,):
             return f"the command has {velocity.size} velocities for {self._n} actuators"
-        # A sum is finite only if every term is.
-        if not math.isfinite(velocity.sum() + command.tool.sum()):
+        if not (all_finite(velocity) and all_finite(command.tool)):
             return "the command is not a number"
         if not math.isfinite(command.stamp_s):
             return "the command has no time stamp"
@@ -242,10 +242,9 @@ class Guard:
     def _command(self, asked: Command, velocity: Array) -> Command:
         velocity.setflags(write=False)
         tool = asked.tool
-        if not np.isfinite(tool).all() or tool.shape != (
-            len(self.spec.robot.tool_channels),
-        ):
-            tool = np.zeros(len(self.spec.robot.tool_channels))
+        channels = len(self.spec.robot.tool_channels)
+        if tool.shape != (channels,) or not all_finite(tool):
+            tool = np.zeros(channels)
         stamp = asked.stamp_s if math.isfinite(asked.stamp_s) else self._clock
         return Command(velocity, tool, stamp, max(asked.sequence, self._sequence))
 
@@ -257,16 +256,40 @@ class Guard:
         self, rule: str, detail: str, excess: float = 0.0
     ) -> tuple[str, str]:
         """Return why, in English and Japanese, with value, limit and its source."""
-        if rule not in self.spec.rule_names:
+        words = self._words.get(rule)
+        if words is None:
             return f"Stopped: {rule}.", f"停止：{rule}。"
-        index = self.spec.rule_names.index(rule)
-        config = self.spec.config.rules[index]
-        value = float(self.monitor.signals[Signal(int(self.spec.signal[index]))])
-        if excess and config.limit.unit == "m/s":
-            value = config.limit.value + excess
-        words = {"value": value, "limit": config.limit.value}
-        en = config.sentence.en.format(**words)
-        ja = config.sentence.ja.format(**words)
+        value = words.limit + excess
+        if not (excess and words.speed):
+            value = float(self.monitor.signals[words.signal])
+        ja = words.ja.format(value=value, limit=words.limit)
         if detail:
-            en = f"Stopped: {detail}."
-        return f"{en} [{config.limit.source}]", ja
+            return f"Stopped: {detail}. [{words.source}]", ja
+        en = words.en.format(value=value, limit=words.limit)
+        return f"{en} [{words.source}]", ja
+
+
+class _Words(NamedTuple):
+    """What a rule says when it intervenes."""
+
+    en: str
+    ja: str
+    source: str
+    limit: float
+    signal: int
+    speed: bool
+    """Whether it judges a speed, so that an excess adds to the limit."""
+
+
+def _words_of(spec: CompiledSpec) -> dict[str, _Words]:
+    return {
+        rule.id: _Words(
+            rule.sentence.en,
+            rule.sentence.ja,
+            rule.limit.source,
+            rule.limit.value,
+            int(signal),
+            rule.limit.unit == "m/s",
+        )
+        for rule, signal in zip(spec.config.rules, spec.signal, strict=True)
+    }

@@ -398,6 +398,12 @@ def _not_finite(values: Array) -> int:
 
 
 @numba.njit(cache=True)
+def all_finite(values: Array) -> bool:
+    """Return whether every number of a vector is finite."""
+    return bool(_not_finite(values) == 0)
+
+
+@numba.njit(cache=True)
 def _not_an_age(age: float) -> int:
     return 0 if 0.0 <= age < np.inf else 1
 
@@ -533,10 +539,10 @@ def advance_windows(
         below: (r,) steps violated in a row, updated.
         above: (r,) steps held in a row, updated.
         active: (r,) updated.
-        worst: (2,) out: most restrictive action among the active rules, and the first
-            rule that demands it; 0 and -1 for none.
+        worst: (3,) out: most restrictive action among the active rules, the first
+            rule that demands it (0 and -1 for none), and how many are active.
     """
-    worst[0], worst[1] = 0, -1
+    worst[0], worst[1], worst[2] = 0, -1, 0
     for i in range(margins.shape[0]):
         margin = 1.0 if elsewhere[i] else (limit[i] - signals[place[i]]) / scale[i]
         margins[i] = margin
@@ -549,8 +555,10 @@ def advance_windows(
             below[i] += 1
             above[i] = 0
             active[i] = active[i] or below[i] > hold[i]
-        if active[i] and action[i] > worst[0]:
-            worst[0], worst[1] = action[i], i
+        if active[i]:
+            worst[2] += 1
+            if action[i] > worst[0]:
+                worst[0], worst[1] = action[i], i
 
 
 @numba.njit(cache=True)

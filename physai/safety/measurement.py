@@ -166,7 +166,8 @@ class Windows(NamedTuple):
     above: Integers
     active: Flags
     worst: Integers
-    """(2,) most restrictive action of an active rule, and the rule; 0 and -1."""
+    """(3,) most restrictive action of an active rule, the rule, and how many are
+    active; 0, -1, 0."""
 
 
 @numba.njit(cache=True)

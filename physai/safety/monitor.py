@@ -141,8 +141,13 @@ class Monitor:
     @property
     def worst_action(self) -> tuple[int, int]:
         """Most restrictive action of an active rule, and the rule; 0 and -1."""
-        action, rule = self._windows.worst.tolist()
+        action, rule, _ = self._windows.worst.tolist()
         return action, rule
+
+    @property
+    def any_active(self) -> bool:
+        """Whether any rule is active."""
+        return bool(self._windows.worst[2] > 0)
 
     @property
     def face_distance_m(self) -> float:
@@ -269,7 +274,7 @@ class Monitor:
             np.zeros(r, dtype=np.int64),
             np.zeros(r, dtype=np.int64),
             np.zeros(r, dtype=np.bool_),
-            np.array([0, -1]),
+            np.array([0, -1, 0]),
         )
 
     def _make_robotics(self) -> Robotics:

@@ -5,9 +5,65 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from physai.robot.kinematics import TreeArrays, place_capsules, point_jacobian
 from physai.types import Array
 
-__all__ = ["joints_from_twist"]
+__all__ = ["joints_for_tool", "joints_from_twist"]
+
+
+@numba.njit(cache=True)
+def joints_for_tool(
+    position: Array,
+    twist: Array,
+    tree: TreeArrays,
+    tool_link: int,
+    link_rotation: Array,
+    link_position: Array,
+    link_axis: Array,
+    capsules: Array,
+    jacobian: Array,
+    posture: Array,
+    gain: float,
+    damping: float,
+    velocity_max: Array,
+    out: Array,
+) -> None:
+    """Place the robot and write the joint velocities of a TCP twist.
+
+    Args:
+        position: (n,) joint positions [rad].
+        twist: (6,) of the TCP, world frame.
+        tree: Tree and shapes.
+        tool_link: Index of the TCP frame.
+        link_rotation: (L, 3, 3) of a :class:`physai.robot.kinematics.Kinematics`,
+            filled; with link_position, link_axis, capsules the same.
+        link_position: (L, 3).
+        link_axis: (L, 3).
+        capsules: (R, 7).
+        jacobian: (6, n) work space.
+        posture: As in :func:`joints_from_twist`, with what follows.
+        gain: [1/s].
+        damping: Share of the identity.
+        velocity_max: (n,) [rad/s].
+        out: (n,) result [rad/s].
+    """
+    place_capsules(position, tree, link_rotation, link_position, link_axis, capsules)
+    tool = link_position[tool_link]
+    point_jacobian(
+        tool_link,
+        tool[0],
+        tool[1],
+        tool[2],
+        tree.parent,
+        tree.actuator,
+        tree.prismatic,
+        link_position,
+        link_axis,
+        jacobian,
+    )
+    joints_from_twist(
+        jacobian, twist, position, posture, gain, damping, velocity_max, out
+    )
 
 
 @numba.njit(cache=True)

@@ -14,7 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from physai.errors import ConfigError
 from physai.plant.banner import without_banner
+from physai.plant.bullet_base import BulletBase
+from physai.plant.dynamics import BaseStart
+from physai.plant.ground import Ground
 from physai.plant.scenario import PlantConfig
 from physai.plant.scene import SceneConfig
 from physai.plant.simulation import SimulatedPlant
@@ -35,11 +39,27 @@ class BulletDynamics:
         base_pose: (7,) pose of its base in the world.
         scene: Furniture.
         step_s: Physics step [s].
+        ground: What a robot that drives drives on; a bolted one has none.
+
+    Raises:
+        ConfigError: If a robot that drives has no ground.
+
+    Attributes:
+        base_pose: (7,) pose of the base in the world at the last :meth:`read`.
+        base_twist: (6,) velocity of its origin [m/s] and angular velocity [rad/s].
+        steering_rad: Angle of the steered axle; 0 without one.
     """
 
     def __init__(
-        self, robot: Robot, base_pose: Array, scene: SceneConfig, step_s: float
+        self,
+        robot: Robot,
+        base_pose: Array,
+        scene: SceneConfig,
+        step_s: float,
+        ground: Ground | None = None,
     ) -> None:
+        if robot.base is not None and ground is None:
+            raise ConfigError(f"{robot.name} drives and needs a ground")
         self._client = pybullet.connect(pybullet.DIRECT)
         self._open = True
         self._set_world(step_s)
@@ -50,12 +70,20 @@ class BulletDynamics:
             info = self._call(pybullet.getJointInfo, self._body, index)
             names[info[1].decode()] = index
             names["link:" + info[12].decode()] = index
-        self._joints = [names[name] for name in robot.actuator_names]
+        self._joints = [names[name] for name in robot.joint_names]
         self._links = [names.get("link:" + name, -1) for name in robot.tree.link_names]
-        self._efforts = [float(value) for value in robot.effort_max]
-        count = len(self._joints)
+        count, joints = len(robot.actuator_names), len(self._joints)
+        self._first = count - joints
+        self._efforts = [float(value) for value in robot.effort_max[self._first :]]
         self.position, self.velocity = np.zeros(count), np.zeros(count)
         self.effort = np.zeros(count)
+        self.base_pose, self.base_twist = np.array(base_pose), np.zeros(6)
+        self.steering_rad = 0.0
+        self._base: BulletBase | None = None
+        if ground is not None and robot.base is not None:
+            self._base = BulletBase(
+                self._client, self._body, robot, base_pose, ground, step_s
+            )
 
     def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
         return function(*arguments, **named, physicsClientId=self._client)
@@ -81,7 +109,7 @@ class BulletDynamics:
                 str(file),
                 base_pose[:3].tolist(),
                 base_pose[3:].tolist(),
-                useFixedBase=True,
+                useFixedBase=robot.base is None,
                 flags=pybullet.URDF_USE_INERTIA_FROM_FILE,
             )
         for index in range(-1, self._call(pybullet.getNumJoints, body)):
@@ -116,21 +144,43 @@ class BulletDynamics:
                 pybullet.createMultiBody, 0.0, shape, -1, list(cylinder.center_m)
             )
 
-    def reset(self, position: Array) -> None:
-        """Put the robot at rest at (n,) positions; nothing of before remains."""
+    def set_gravity(self, gravity: Array) -> None:
+        """Set the (3,) gravity [m/s2]: tilted, it makes a slope of flat ground."""
+        self._call(pybullet.setGravity, *(float(value) for value in gravity))
+        if self._base is not None:
+            self._base.gravity[:] = gravity
+
+    def reset(self, position: Array, base: BaseStart | None = None) -> None:
+        """Put the robot's joints at rest at (n,) positions; nothing of before remains.
+
+        Args:
+            position: (n,) [rad or m]; those of a base are odometry and start at 0.
+            base: How a base that drives starts: at rest where it was built if None.
+
+        Raises:
+            ContractError: If the robot cannot carry the payload.
+        """
         zero = [[0.0]] * len(self._joints)
         self._call(
             pybullet.resetJointStatesMultiDof,
             self._body,
             self._joints,
-            [[float(q)] for q in position],
+            [[float(q)] for q in position[self._first :]],
             zero,
         )
-        self.set_velocity(np.zeros(len(self._joints)))
+        speeds = np.zeros(len(self.position))
+        if self._base is not None:
+            start = base or BaseStart()
+            self._base.reset(position, self._links, start)
+            speeds[:2] = start.linear_m_s, start.angular_rad_s
+        self.set_velocity(speeds)
         self.read()
 
     def set_velocity(self, target: Array) -> None:
         """Set the (n,) velocity targets of the motors, within the maker's torque."""
+        if self._base is not None:
+            self._base.traction.set_velocity(target[0], target[1])
+            target = target[2:]
         pybullet.setJointMotorControlArray(
             self._body,
             self._joints,
@@ -150,19 +200,39 @@ class BulletDynamics:
             pybullet.WORLD_FRAME,
             physicsClientId=self._client,
         )
+        if self._base is not None:
+            self._base.feel(point, force)
 
     def step(self, count: int = 1) -> None:
         """Advance by so many physics steps."""
-        step, client = pybullet.stepSimulation, self._client
+        step, client, base = pybullet.stepSimulation, self._client, self._base
         for _ in range(count):
+            if base is None:
+                step(physicsClientId=client)
+                continue
+            if base.due:
+                self._read_joints()
+                base.refresh(self.position)
+            base.press()
             step(physicsClientId=client)
+            base.advance()
 
     def read(self) -> None:
-        """Update position, velocity and effort in one call."""
+        """Update position, velocity and effort, and pose and twist of the base."""
+        self._read_joints()
+        base = self._base
+        if base is not None:
+            self.position[:2] = base.odometry
+            self.velocity[0], self.velocity[1] = base.forward_speed, base.yaw_rate
+            self.effort[:2] = base.traction.effort()
+            self.base_pose[:], self.base_twist[:] = base.pose, base.twist
+            self.steering_rad = base.traction.steering_rad
+
+    def _read_joints(self) -> None:
         states = pybullet.getJointStates(
             self._body, self._joints, physicsClientId=self._client
         )
-        for i, state in enumerate(states):
+        for i, state in enumerate(states, self._first):
             self.position[i] = state[0]
             self.velocity[i] = state[1]
             self.effort[i] = state[3]
@@ -180,13 +250,16 @@ class BulletPlant(SimulatedPlant):
     Args:
         config: Section ``plant`` of the environment.
         robot: The robot.
+        ground: What a robot that drives drives on.
     """
 
-    def __init__(self, config: PlantConfig, robot: Robot) -> None:
+    def __init__(
+        self, config: PlantConfig, robot: Robot, ground: Ground | None = None
+    ) -> None:
         super().__init__(
             config,
             robot,
             BulletDynamics(
-                robot, config.base_pose, config.scene, 1.0 / config.physics_hz
+                robot, config.base_pose, config.scene, 1.0 / config.physics_hz, ground
             ),
         )

@@ -7,11 +7,34 @@ which engine runs.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from physai.types import Array
 
-__all__ = ["Dynamics"]
+__all__ = ["BaseStart", "Dynamics", "MobileDynamics"]
+
+
+@dataclass(frozen=True, eq=False)
+class BaseStart:
+    """How a base that drives starts an episode.
+
+    Attributes:
+        pose: (7,) of its frame in the world; None for the place it was built at.
+        linear_m_s: Forward speed, wheels and drive included.
+        angular_rad_s: Yaw rate.
+        settle: Put it to rest on the ground at x, y and heading of the pose; otherwise
+            the pose is taken as it is.
+        payload_kg: Mass of the robot's payload.
+        friction_scale: Factor on the friction of every ground.
+    """
+
+    pose: Array | None = None
+    linear_m_s: float = 0.0
+    angular_rad_s: float = 0.0
+    settle: bool = True
+    payload_kg: float = 0.0
+    friction_scale: float = 1.0
 
 
 class Dynamics(Protocol):
@@ -55,4 +78,26 @@ class Dynamics(Protocol):
 
     def close(self) -> None:
         """Release the engine; twice does no harm."""
+        ...
+
+
+class MobileDynamics(Dynamics, Protocol):
+    """An articulated body on a base that may drive.
+
+    Attributes:
+        base_pose: (7,) pose of the base in the world at the last :meth:`read`.
+        base_twist: (6,) velocity of its origin [m/s] and angular velocity [rad/s] in
+            the world.
+        steering_rad: Angle of the steered axle; 0 without one.
+    """
+
+    base_pose: Array
+    base_twist: Array
+    steering_rad: float
+
+    def reset(self, position: Array, base: BaseStart | None = None) -> None:
+        """Put the robot at (n,) positions; the base as it says.
+
+        The positions of the two base actuators are odometry and start at 0.
+        """
         ...

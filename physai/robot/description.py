@@ -22,6 +22,7 @@ from pydantic import Field
 from physai import content
 from physai.config import Config, load
 from physai.errors import ConfigError, ContentError, suggest
+from physai.robot.base import BASE_ACTUATORS, BaseConfig, PayloadConfig
 from physai.types import Array
 
 __all__ = [
@@ -99,6 +100,9 @@ class RobotConfig(Config):
     licence: str
     limits_source: str
     actuators: Annotated[tuple[ActuatorConfig, ...], Field(min_length=1)]
+    """Joints; the actuators of a base come before them and are not listed."""
+    base: BaseConfig | None = None
+    payload: PayloadConfig | None = None
     home_position_rad: tuple[float, ...]
     tool_channels: tuple[str, ...] = ()
     brakes: BrakeConfig
@@ -113,7 +117,9 @@ class Tree:
     Attributes:
         link_names: (L,) link names; link 0 is the base.
         parent: (L,) index of the parent link, -1 for the base.
-        actuator: (L,) index of the actuator that moves the link, -1 if fixed.
+        actuator: (L,) index of the actuator that moves the link, -1 if fixed. For the
+            base it is 0 where the base drives (``base_linear``; ``base_angular``
+            follows it).
         prismatic: (L,) whether that joint slides.
         rotation: (L, 3, 3) joint frame in the parent's frame.
         translation: (L, 3) the same [m].
@@ -167,7 +173,11 @@ class Robot:
         config: The parsed robot.yaml.
         folder: Where it was read from.
         digest: SHA-256 over robot.yaml and the URDF.
-        position_min: (n,) [rad or m]; the same for the other limits.
+        position_min: (n,) [rad or m]; the same for the other limits. A base has no
+            end of its range: infinite.
+        acceleration_max: (n,) [rad/s2 or m/s2].
+        braking_max: (n,) deceleration [rad/s2 or m/s2]; differs from the acceleration
+            for a base only.
         home_position: (n,) a comfortable posture [rad or m].
         tool_link: Index of the TCP frame in the tree.
     """
@@ -180,6 +190,7 @@ class Robot:
     position_max: Array
     velocity_max: Array
     acceleration_max: Array
+    braking_max: Array
     jerk_max: Array
     effort_max: Array
     home_position: Array
@@ -191,6 +202,21 @@ class Robot:
     def name(self) -> str:
         """The robot's name."""
         return self.config.name
+
+    @property
+    def base(self) -> BaseConfig | None:
+        """The base that drives; None for a robot that is bolted down."""
+        return self.config.base
+
+    @property
+    def payload(self) -> PayloadConfig | None:
+        """The load that one link carries; None for a robot without."""
+        return self.config.payload
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the joints: the actuators without those of the base."""
+        return tuple(a.joint for a in self.config.actuators)
 
     @property
     def tool(self) -> ToolConfig:
@@ -245,7 +271,8 @@ def _load(folder: Path) -> Robot:
     config = load(RobotConfig, folder / "robot.yaml")
     origin = folder / "robot.yaml"
     urdf = folder / config.urdf
-    tree = _read_tree(urdf, [a.joint for a in config.actuators], origin)
+    bases = BASE_ACTUATORS if config.base is not None else ()
+    tree = _read_tree(urdf, [a.joint for a in config.actuators], len(bases), origin)
     _check_limits(urdf, config, origin)
     count = len(config.actuators)
     if len(config.home_position_rad) != count:
@@ -254,9 +281,11 @@ def _load(folder: Path) -> Robot:
             f"for {count} actuators"
         )
     links = {name: index for index, name in enumerate(tree.link_names)}
+    payload = config.payload
     for where, link in [
         ("tool.link", config.tool.link),
         ("tool.frame", config.tool.frame),
+        *([("payload.link", payload.link)] if payload is not None else []),
         *((f"shapes.{s.name}.link", s.link) for s in config.shapes),
     ]:
         if link not in links:
@@ -265,27 +294,67 @@ def _load(folder: Path) -> Robot:
                 f"{suggest(link, links)}"
             )
 
-    def column(name: str) -> Array:
-        return _frozen([getattr(a, name) for a in config.actuators])
-
     return Robot(
         config=config,
         folder=folder,
         digest=content.digest_value(
             [content.digest_file(origin), content.digest_file(urdf)]
         ),
-        actuator_names=tuple(a.joint for a in config.actuators),
-        position_min=column("position_min_rad"),
-        position_max=column("position_max_rad"),
-        velocity_max=column("velocity_max_rad_s"),
-        acceleration_max=column("acceleration_max_rad_s2"),
-        jerk_max=column("jerk_max_rad_s3"),
-        effort_max=column("torque_max_n_m"),
-        home_position=_frozen(config.home_position_rad),
+        actuator_names=(*bases, *(a.joint for a in config.actuators)),
+        **_limits(config),
+        home_position=_frozen([*(0.0 for _ in bases), *config.home_position_rad]),
         shapes=_shape_table(config, links),
         tree=tree,
         tool_link=links[config.tool.frame],
     )
+
+
+def _limits(config: RobotConfig) -> dict[str, Array]:
+    """Limits in actuator order: base, then joints."""
+    linear, angular = _base_limits(config.base)
+
+    def column(name: str, place: int) -> Array:
+        joints = [getattr(a, name) for a in config.actuators]
+        return _frozen(
+            [*linear[place : place + 1], *angular[place : place + 1], *joints]
+        )
+
+    return {
+        "position_min": column("position_min_rad", 0),
+        "position_max": column("position_max_rad", 1),
+        "velocity_max": column("velocity_max_rad_s", 2),
+        "acceleration_max": column("acceleration_max_rad_s2", 3),
+        "braking_max": column("acceleration_max_rad_s2", 4),
+        "jerk_max": column("jerk_max_rad_s3", 5),
+        "effort_max": column("torque_max_n_m", 6),
+    }
+
+
+def _base_limits(base: BaseConfig | None) -> tuple[list[float], list[float]]:
+    """Limits of the two base actuators in the order of :func:`_limits`, or nothing."""
+    if base is None:
+        return [], []
+    a, b = base.linear, base.angular
+    force = max(base.drive.force_max_n, base.drive.brake_force_max_n)
+    linear = [
+        -math.inf,
+        math.inf,
+        a.velocity_max_m_s,
+        a.acceleration_max_m_s2,
+        a.braking_max_m_s2,
+        a.jerk_max_m_s3,
+        force,
+    ]
+    angular = [
+        -math.inf,
+        math.inf,
+        b.velocity_max_rad_s,
+        b.acceleration_max_rad_s2,
+        b.braking_max_rad_s2,
+        b.jerk_max_rad_s3,
+        force * max(abs(w.position_m[1]) for w in base.wheels),
+    ]
+    return linear, angular
 
 
 def load_robot(name: str) -> Robot:
@@ -352,7 +421,7 @@ def _parse(urdf: Path) -> ElementTree.Element:
         raise ConfigError(f"{urdf}: is not valid XML ({error})") from None
 
 
-def _read_tree(urdf: Path, actuated: list[str], origin: Path) -> Tree:
+def _read_tree(urdf: Path, actuated: list[str], first_joint: int, origin: Path) -> Tree:
     root = _parse(urdf)
     links = {str(link.get("name")): link for link in root.findall("link")}
     joints = {str(j.get("name")): j for j in root.findall("joint")}
@@ -382,6 +451,8 @@ def _read_tree(urdf: Path, actuated: list[str], origin: Path) -> Tree:
     translation, axis = np.zeros((count, 3)), np.zeros((count, 3))
     mass, com, inertia = np.zeros(count), np.zeros((count, 3)), np.zeros((count, 3, 3))
     actuator = np.full(count, -1, dtype=np.int64)
+    if first_joint > 0:
+        actuator[0] = 0
     prismatic = np.zeros(count, dtype=np.bool_)
     for index, (name, _, via) in enumerate(order):
         if via is not None:
@@ -391,7 +462,7 @@ def _read_tree(urdf: Path, actuated: list[str], origin: Path) -> Tree:
             axis[index] = _numbers(via.find("axis"), "xyz", "1 0 0")
             prismatic[index] = via.get("type") == "prismatic"
             if via.get("name") in actuated:
-                actuator[index] = actuated.index(str(via.get("name")))
+                actuator[index] = first_joint + actuated.index(str(via.get("name")))
             elif via.get("type") != "fixed":
                 raise ConfigError(
                     f'{origin}: the moving joint "{via.get("name")}" of '

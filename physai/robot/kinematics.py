@@ -159,7 +159,11 @@ def point_jacobian(
     axis: Array,
     out: Array,
 ) -> None:
-    """Geometric Jacobian (6, n) of a world point that moves with a link."""
+    """Geometric Jacobian (6, n) of a world point that moves with a link.
+
+    A base that drives has its x in the first row of ``axis`` and its z in one row more
+    than there are links; its columns are x, and z with z x (point - origin).
+    """
     out[:] = 0.0
     i = link
     while i > 0:
@@ -175,6 +179,16 @@ def point_jacobian(
                 out[2, a] = u * dy - v * dx
                 out[3, a], out[4, a], out[5, a] = u, v, w
         i = parent[i]
+    b = actuator[0]
+    if b >= 0:
+        out[0, b], out[1, b], out[2, b] = axis[0, 0], axis[0, 1], axis[0, 2]
+        k = parent.shape[0]
+        u, v, w = axis[k, 0], axis[k, 1], axis[k, 2]
+        dx, dy, dz = x - position[0, 0], y - position[0, 1], z - position[0, 2]
+        out[0, b + 1] = v * dz - w * dy
+        out[1, b + 1] = w * dx - u * dz
+        out[2, b + 1] = u * dy - v * dx
+        out[3, b + 1], out[4, b + 1], out[5, b + 1] = u, v, w
 
 
 @numba.njit(cache=True)
@@ -208,7 +222,15 @@ def _link_twists(
     out_linear: Array,
     out_angular: Array,
 ) -> None:
-    """Velocity of every link frame's origin, and its angular velocity."""
+    """Velocity of every link frame's origin, and its angular velocity.
+
+    Row 0 of both is the base's own: that of its two actuators, or 0 as it is.
+    """
+    b, k = actuator[0], parent.shape[0]
+    if b >= 0:
+        for r in range(3):
+            out_linear[0, r] = axis[0, r] * qd[b]
+            out_angular[0, r] = axis[k, r] * qd[b + 1]
     for i in range(1, parent.shape[0]):
         p, a = parent[i], actuator[i]
         dx = position[i, 0] - position[p, 0]
@@ -322,11 +344,15 @@ def _mass_matrix(
     jacobian: Array,
     out: Array,
 ) -> None:
-    """Joint-space inertia: sum over links of m Jv^T Jv + Jw^T I Jw."""
+    """Joint-space inertia: sum over links of m Jv^T Jv + Jw^T I Jw.
+
+    A base that drives counts with its own mass; its wheels do not slip sideways.
+    """
     n = out.shape[0]
     out[:] = 0.0
     world = np.empty((3, 3))
-    for i in range(1, parent.shape[0]):
+    first = 0 if actuator[0] >= 0 else 1
+    for i in range(first, parent.shape[0]):
         if mass[i] <= 0.0:
             continue
         c = rotation[i] @ com[i]
@@ -401,8 +427,10 @@ class Kinematics:
         """(L, 3, 3) rotation of every link in the world."""
         self.link_position = np.zeros((links, 3))
         """(L, 3) origin of every link in the world [m]."""
-        self.link_axis = np.zeros((links, 3))
-        """(L, 3) joint axis of every link in the world."""
+        self._mobile = robot.base is not None
+        self.link_axis = np.zeros((links + 1 if self._mobile else links, 3))
+        """(L, 3) joint axis of every link in the world; for a base that drives row 0
+        is its x and row L its z."""
         self.link_velocity = np.zeros((links, 3))
         """(L, 3) velocity of every link's origin by the last
         :meth:`capsule_velocity` [m/s]."""
@@ -430,6 +458,9 @@ class Kinematics:
             rotation_from_quaternion(
                 np.asarray(pose_in_world[3:7], dtype=np.float64), self.link_rotation[0]
             )
+        if self._mobile:
+            self.link_axis[0] = self.link_rotation[0, :, 0]
+            self.link_axis[-1] = self.link_rotation[0, :, 2]
 
     def update(self, position: Array) -> None:
         """Compute links and capsules for (n,) joint positions [rad or m]."""
@@ -475,7 +506,8 @@ class Kinematics:
         """Return (R, 6) velocities of the capsules' end points [m/s].
 
         Args:
-            velocity: (n,) joint velocities [rad/s or m/s].
+            velocity: (n,) actuator velocities [rad/s or m/s]; a base moves as its two
+                actuators say.
         """
         move_capsules(
             velocity,
@@ -567,7 +599,8 @@ class Kinematics:
     ) -> tuple[Array, float]:
         """Find joint positions for a TCP pose by damped least squares.
 
-        Stays inside the joint limits and leans toward ``start`` in the null space.
+        Stays inside the joint limits and leans toward ``start`` in the null space. A
+        base stays where it is.
 
         Args:
             position_in_world: (3,) [m].
@@ -602,6 +635,8 @@ class Kinematics:
             if size < tolerance:
                 break
             jacobian = self.tool_jacobian().copy()
+            if self._mobile:
+                jacobian[:, :2] = 0.0
             damped = jacobian @ jacobian.T + 1e-4 * np.eye(6)
             inverse = jacobian.T @ np.linalg.inv(damped)
             step = inverse @ error

@@ -1,0 +1,378 @@
+"""Forces between wheels and ground, compiled: see :mod:`physai.plant.traction`.
+
+Normal forces are springs with dampers. Friction is solved for the impulses of one step by
+projected Gauss-Seidel (Catto 2005, "Iterative dynamics with temporal coherence") with
+the impulses of the last step as a start.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from physai.plant.ground import ground_height
+from physai.robot.kinematics import rotation_from_quaternion
+from physai.types import Array
+
+__all__ = ["CASTER", "DRIVEN", "STEERED", "find_unbalance", "press_wheels"]
+
+DRIVEN, STEERED, CASTER = 0, 1, 2
+"""Roles of wheels."""
+
+_SWEEPS = 24
+
+
+@numba.njit(cache=True)
+def _cross(a: Array, b: Array, out: Array) -> None:
+    out[0] = a[1] * b[2] - a[2] * b[1]
+    out[1] = a[2] * b[0] - a[0] * b[2]
+    out[2] = a[0] * b[1] - a[1] * b[0]
+
+
+@numba.njit(cache=True)
+def _material(x: float, y: float, patches: Array, material: int) -> int:
+    kind = material
+    for p in range(patches.shape[0]):
+        if (
+            abs(x - patches[p, 0]) <= patches[p, 2]
+            and abs(y - patches[p, 1]) <= patches[p, 3]
+        ):
+            kind = int(patches[p, 4])
+    return kind
+
+
+@numba.njit(cache=True)
+def _touch(
+    rotation: Array,
+    origin: Array,
+    wheels: Array,
+    role: npt.NDArray[np.int64],
+    steering: float,
+    heights: Array,
+    grid: Array,
+    point: Array,
+    frame: Array,
+    depth: Array,
+) -> None:
+    """Contact point, axes (normal, forward, left) and depth of every wheel.
+
+    A wheel is a thin disc: it touches where its rim is lowest along the normal.
+    """
+    ground = np.empty(4)
+    center, left, down = np.empty(3), np.empty(3), np.empty(3)
+    for i in range(wheels.shape[0]):
+        radius = wheels[i, 2]
+        angle = steering if role[i] == STEERED else 0.0
+        c, s = np.cos(angle), np.sin(angle)
+        for r in range(3):
+            center[r] = (
+                origin[r]
+                + rotation[r, 0] * wheels[i, 0]
+                + rotation[r, 1] * wheels[i, 1]
+                + rotation[r, 2] * radius
+            )
+            left[r] = c * rotation[r, 1] - s * rotation[r, 0]
+        ground_height(center[0], center[1], heights, grid, ground)
+        normal = ground[1:4]
+        across = normal @ left
+        for r in range(3):
+            down[r] = -normal[r] + across * left[r]
+        size = max(np.sqrt(down @ down), 1e-9)
+        for r in range(3):
+            point[i, r] = center[r] + down[r] * radius / size
+            frame[i, 0, r] = normal[r]
+            frame[i, 2, r] = left[r] - across * normal[r]
+        side = max(np.sqrt(frame[i, 2] @ frame[i, 2]), 1e-9)
+        for r in range(3):
+            frame[i, 2, r] /= side
+        _cross(frame[i, 2], normal, frame[i, 1])
+        ground_height(point[i, 0], point[i, 1], heights, grid, ground)
+        depth[i] = (ground[0] - point[i, 2]) * normal[2]
+
+
+@numba.njit(cache=True)
+def _load(
+    center: Array,
+    velocity: Array,
+    angular: Array,
+    wheels: Array,
+    point: Array,
+    frame: Array,
+    depth: Array,
+    load: Array,
+) -> None:
+    """Normal force of every wheel [N]; a damper cannot pull."""
+    arm, speed = np.empty(3), np.empty(3)
+    for i in range(wheels.shape[0]):
+        load[i] = 0.0
+        if depth[i] > 0.0:
+            for r in range(3):
+                arm[r] = point[i, r] - center[r]
+            _cross(angular, arm, speed)
+            for r in range(3):
+                speed[r] += velocity[r]
+            closing = -(speed @ frame[i, 0])
+            load[i] = max(0.0, wheels[i, 3] * depth[i] + wheels[i, 4] * closing)
+
+
+@numba.njit(cache=True)
+def _bounds(
+    wheels: Array,
+    role: npt.NDArray[np.int64],
+    point: Array,
+    load: Array,
+    friction: Array,
+    patches: Array,
+    material: int,
+    force: Array,
+    step: float,
+    bound: Array,
+) -> None:
+    """Largest impulses (W, 3): friction along and across, and what the drive gives.
+
+    Half of the drive's force belongs to each side and is shared by load. Wheels that
+    are not driven resist along their direction by rolling alone.
+    """
+    side = np.zeros(2)
+    for i in range(wheels.shape[0]):
+        if role[i] == DRIVEN:
+            side[0 if wheels[i, 1] > 0.0 else 1] += load[i]
+    for i in range(wheels.shape[0]):
+        mu = friction[_material(point[i, 0], point[i, 1], patches, material)]
+        along = mu[0] if role[i] == DRIVEN else mu[2]
+        across = mu[2] if role[i] == CASTER else mu[1]
+        bound[i, 0], bound[i, 1] = along * load[i] * step, across * load[i] * step
+        bound[i, 2] = bound[i, 0]
+        if role[i] == DRIVEN and load[i] > 0.0:
+            which = 0 if wheels[i, 1] > 0.0 else 1
+            bound[i, 2] = force[which] * step * load[i] / side[which]
+
+
+@numba.njit(cache=True)
+def _project(role: int, bound: Array, impulse: Array) -> None:
+    """Bring one wheel's impulse back within friction, then within the drive's force."""
+    if role == DRIVEN:
+        if bound[0] <= 0.0 or bound[1] <= 0.0:
+            impulse[0] = impulse[1] = 0.0
+            return
+        size = np.sqrt((impulse[0] / bound[0]) ** 2 + (impulse[1] / bound[1]) ** 2)
+        if size > 1.0:
+            impulse[0] /= size
+            impulse[1] /= size
+        impulse[0] = min(max(impulse[0], -bound[2]), bound[2])
+    else:
+        impulse[0] = min(max(impulse[0], -bound[0]), bound[0])
+        impulse[1] = min(max(impulse[1], -bound[1]), bound[1])
+
+
+@numba.njit(cache=True)
+def _solve(
+    mass: float,
+    mobility: Array,
+    center: Array,
+    velocity: Array,
+    angular: Array,
+    role: npt.NDArray[np.int64],
+    target: Array,
+    point: Array,
+    frame: Array,
+    load: Array,
+    bound: Array,
+    impulse: Array,
+) -> None:
+    """Friction impulses (W, 2) that take contact points to their target speeds.
+
+    ``velocity`` (of the centre of mass) and ``angular`` are what the step would end
+    with without friction; they are changed to what it ends with.
+    """
+    count = role.shape[0]
+    lever, turn = np.empty((count, 2, 3)), np.empty((count, 2, 3))
+    inverse = np.empty(count)
+    arm = np.empty(3)
+    for i in range(count):
+        for r in range(3):
+            arm[r] = point[i, r] - center[r]
+        for k in range(2):
+            _cross(arm, frame[i, k + 1], lever[i, k])
+            turn[i, k] = mobility @ lever[i, k]
+        # One figure for both directions, so that friction opposes the slip.
+        inverse[i] = 1.0 / (
+            1.0 / mass + max(lever[i, 0] @ turn[i, 0], lever[i, 1] @ turn[i, 1])
+        )
+        if load[i] <= 0.0:
+            impulse[i] = 0.0
+        for k in range(2):
+            velocity += frame[i, k + 1] * (impulse[i, k] / mass)
+            angular += turn[i, k] * impulse[i, k]
+    new = np.empty(2)
+    for _ in range(_SWEEPS):
+        for i in range(count):
+            if load[i] <= 0.0:
+                continue
+            for k in range(2):
+                slip = -target[i] if k == 0 else 0.0
+                for r in range(3):
+                    slip += velocity[r] * frame[i, k + 1, r]
+                    slip += angular[r] * lever[i, k, r]
+                new[k] = impulse[i, k] - slip * inverse[i]
+            _project(role[i], bound[i], new)
+            for k in range(2):
+                change = new[k] - impulse[i, k]
+                impulse[i, k] = new[k]
+                for r in range(3):
+                    velocity[r] += frame[i, k + 1, r] * (change / mass)
+                    angular[r] += turn[i, k, r] * change
+
+
+@numba.njit(cache=True)
+def _place(pose: Array, center_in_base: Array, rotation: Array, center: Array) -> None:
+    rotation_from_quaternion(pose[3:7], rotation)
+    for r in range(3):
+        center[r] = pose[r] + rotation[r] @ center_in_base
+
+
+@numba.njit(cache=True)
+def press_wheels(
+    mass: float,
+    center_in_base: Array,
+    inertia_in_base: Array,
+    pose: Array,
+    twist: Array,
+    pull: Array,
+    wheels: Array,
+    role: npt.NDArray[np.int64],
+    steering: float,
+    target: Array,
+    power: Array,
+    heights: Array,
+    grid: Array,
+    patches: Array,
+    material: int,
+    friction: Array,
+    step: float,
+    point: Array,
+    frame: Array,
+    load: Array,
+    impulse: Array,
+    force: Array,
+    torque: Array,
+) -> None:
+    """Compute one step of all wheels: normal forces, then friction.
+
+    The first six arguments are the body of :class:`physai.plant.traction.Body`.
+
+    Args:
+        mass: [kg].
+        center_in_base: (3,) [m].
+        inertia_in_base: (3, 3) [kg m2].
+        pose: (7,) of the base frame in the world.
+        twist: (6,) of its origin in the world [m/s, rad/s].
+        pull: (6,) force [N] and moment [N m] besides the ground's.
+        wheels: (W, 5) x, y [m], radius [m], stiffness [N/m], damping [N s/m].
+        role: (W,) driven, steered or caster.
+        steering: Angle of the steered wheels, left positive [rad].
+        target: (W,) speed of the driven wheels' rims [m/s].
+        power: (2,) largest force of the drive, left and right side [N].
+        heights: Of the ground, see :func:`physai.plant.ground.ground_height`.
+        grid: The same.
+        patches: (P, 5) see :class:`physai.plant.ground.Ground`.
+        material: Kind of ground outside them.
+        friction: (K, 3) longitudinal, lateral and rolling coefficients.
+        step: [s].
+        point: (W, 3) contact points in the world [m], filled.
+        frame: (W, 3, 3) normal, forward and left of each contact, filled.
+        load: (W,) normal forces [N], filled.
+        impulse: (W, 2) along and across [N s]: of the last step, then of this one.
+        force: (3,) of the ground on the base [N], filled.
+        torque: (3,) of the same about the centre of mass [N m], filled.
+    """
+    count = role.shape[0]
+    rotation, center = np.empty((3, 3)), np.empty(3)
+    _place(pose, center_in_base, rotation, center)
+    inertia = rotation @ inertia_in_base @ rotation.T
+    mobility = np.empty((3, 3))
+    mobility[:] = np.linalg.inv(inertia)
+    velocity, angular, arm = np.empty(3), twist[3:6].copy(), center - pose[:3]
+    _cross(angular, arm, velocity)
+    velocity += twist[:3]
+    depth, bound = np.empty(count), np.empty((count, 3))
+    _touch(
+        rotation, pose[:3], wheels, role, steering, heights, grid, point, frame, depth
+    )
+    _load(center, velocity, angular, wheels, point, frame, depth, load)
+    force[:] = 0.0
+    torque[:] = 0.0
+    moment = np.empty(3)
+    for i in range(count):
+        _cross(point[i] - center, frame[i, 0], moment)
+        force += load[i] * frame[i, 0]
+        torque += load[i] * moment
+    velocity += (pull[:3] + force) * (step / mass)
+    angular += mobility @ (pull[3:6] + torque) * step
+    _bounds(wheels, role, point, load, friction, patches, material, power, step, bound)
+    _solve(
+        mass,
+        mobility,
+        center,
+        velocity,
+        angular,
+        role,
+        target,
+        point,
+        frame,
+        load,
+        bound,
+        impulse,
+    )
+    for i in range(count):
+        for k in range(2):
+            share = impulse[i, k] / step
+            _cross(point[i] - center, frame[i, k + 1], moment)
+            force += share * frame[i, k + 1]
+            torque += share * moment
+
+
+@numba.njit(cache=True)
+def find_unbalance(
+    mass: float,
+    center_in_base: Array,
+    pose: Array,
+    gravity: Array,
+    wheels: Array,
+    role: npt.NDArray[np.int64],
+    heights: Array,
+    grid: Array,
+    out: Array,
+) -> None:
+    """Compute what keeps a still base from rest.
+
+    Arguments as in :func:`press_wheels`.
+
+    Args:
+        mass: [kg].
+        center_in_base: (3,) [m].
+        pose: (7,) of the base frame in the world.
+        gravity: (3,) [m/s2].
+        wheels: (W, 5).
+        role: (W,).
+        heights: Of the ground.
+        grid: The same.
+        out: (3,) vertical force [N], moments about x and y through the base's origin
+            [N m], filled. Friction lies in the ground and has no part in them.
+    """
+    count = role.shape[0]
+    rotation, center = np.empty((3, 3)), np.empty(3)
+    _place(pose, center_in_base, rotation, center)
+    point, frame = np.empty((count, 3)), np.empty((count, 3, 3))
+    depth, moment = np.empty(count), np.empty(3)
+    _touch(rotation, pose[:3], wheels, role, 0.0, heights, grid, point, frame, depth)
+    weight = mass * gravity
+    _cross(center - pose[:3], weight, moment)
+    out[0], out[1], out[2] = weight[2], moment[0], moment[1]
+    for i in range(count):
+        load = wheels[i, 3] * depth[i] if depth[i] > 0.0 else 0.0
+        _cross(point[i] - pose[:3], frame[i, 0], moment)
+        out[0] += load * frame[i, 0, 2]
+        out[1] += load * moment[0]
+        out[2] += load * moment[1]

@@ -10,8 +10,9 @@ import math
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
-from physai.robot.kinematics import TreeArrays, move_capsules
+from physai.robot.kinematics import chain_of, move
 from physai.types import Array
 
 __all__ = ["closing_speed", "middle_velocity", "place_between", "ramp", "see_robot"]
@@ -57,13 +58,8 @@ def ramp(
 def closing_speed(
     start: Array,
     target: Array,
-    tree: TreeArrays,
-    position: Array,
-    axis: Array,
-    linear: Array,
-    angular: Array,
-    capsules: Array,
-    velocity: Array,
+    buffer: Array,
+    size: npt.NDArray[np.int64],
     people: Array,
 ) -> float:
     """Bound how fast a point of the robot and one of a person can close in [m/s].
@@ -73,21 +69,15 @@ def closing_speed(
     Args:
         start: (n,) velocities at the start of the period.
         target: (n,) velocities commanded.
-        tree: Tree and shapes.
-        position: (L, 3) of the kinematics, with axis, linear, angular, capsules and
-            velocity; linear, angular and velocity are overwritten.
-        axis: (L, 3).
-        linear: (L, 3).
-        angular: (L, 3).
-        capsules: (R, 7).
-        velocity: (R, 6).
+        buffer: Of a :class:`physai.robot.kinematics.Kinematics`, placed; its
+            velocities are overwritten.
+        size: The same.
         people: (P, S, 6) velocities of the people's capsules [m/s].
     """
-    robot = 0.0
+    robot, c = 0.0, chain_of(buffer, size)
     for end in range(2):
-        qd = start if end == 0 else target
-        move_capsules(qd, tree, position, axis, linear, angular, capsules, velocity)
-        for value in velocity.flat:
+        move(start if end == 0 else target, c)
+        for value in c.capsule_velocity.flat:
             robot = max(robot, abs(value))
     person = 0.0
     for value in people.flat:

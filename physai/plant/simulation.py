@@ -79,7 +79,6 @@ class SimulatedPlant:
         self.last_contact: Contact
         self._speeds = np.zeros((0, SEGMENT_COUNT, 6))
         self._set_points = np.zeros((config.substeps, self._count))
-        self._scratch = np.zeros((len(robot.shapes.link), 6))
         self._fresh = False
         self._capsules: Array
         self._state: State
@@ -231,13 +230,8 @@ class SimulatedPlant:
         bound = closing_speed(
             self._velocity,
             self._target,
-            k.arrays,
-            k.link_position,
-            k.link_axis,
-            k.link_velocity,
-            k.link_angular_velocity,
-            k.capsules(),
-            self._scratch,
+            k.buffer,
+            k.size,
             self._speeds,
         )
         count = ramp(

@@ -20,9 +20,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from physai.robot.kinematics import TreeArrays, point_jacobian
+from physai.robot.kinematics import Chain, chain_of, fill_jacobian
 from physai.safety.kernel import Parameter
-from physai.safety.measurement import GATE_AXIS_SPEED, Posture, Robotics, Work
+from physai.safety.measurement import GATE_AXIS_SPEED, figures_of, work_of
 from physai.safety.monitor import Monitor
 from physai.types import Array, State
 
@@ -67,21 +67,64 @@ class Demands(NamedTuple):
     Rows are the pairs of the monitor, then walls and floor, then the gate's axis where
     the tool is at an open mouth; ``blocks`` are the points whose speed is capped, the
     TCP last.
+
+    Attributes:
+        lower: (n,) bounds [rad/s or m/s].
+        upper: (n,).
+        kind: (n,) which rule gives each bound, an index of ``_BOX_RULES``.
+        counts: (4,) pairs, walls, all rows, blocks.
+        rows: (K, n).
+        limits: (K,) [m/s].
+        excess: (K,) rows u - limits of the command last measured.
+        blocks: (B, 3, n) linear Jacobians.
+        caps: (B,) [m/s].
+        speeds: (B,) of the command last measured [m/s].
     """
 
     lower: Array
     upper: Array
     kind: npt.NDArray[np.int64]
-    """(n,) which rule gives each bound, an index of :data:`_BOX_RULES`."""
+    counts: npt.NDArray[np.int64]
     rows: Array
     limits: Array
     excess: Array
     blocks: Array
     caps: Array
     speeds: Array
-    counts: npt.NDArray[np.int64]
-    """(4,) pairs, walls, all rows, blocks."""
-    jacobian: Array
+
+
+@numba.njit(cache=True)
+def demands_of(buffer: Array, size: npt.NDArray[np.int64]) -> Demands:
+    """Return the views of a buffer of :func:`demands_length` numbers.
+
+    Args:
+        buffer: One array instead of ten, since handing over an array costs as much
+            as the arithmetic on it; integers are stored bit by bit.
+        size: (3,) actuators, most rows, most blocks.
+    """
+    n, most, points = size[0], size[1], size[2]
+    a = 3 * n + 4
+    b = a + n * most
+    c = b + 2 * most
+    d = c + 3 * n * points
+    return Demands(
+        buffer[:n],
+        buffer[n : 2 * n],
+        buffer[2 * n : 3 * n].view(np.int64),
+        buffer[3 * n : a].view(np.int64),
+        buffer[a:b].reshape((most, n)),
+        buffer[b : b + most],
+        buffer[b + most : c],
+        buffer[c:d].reshape((points, 3, n)),
+        buffer[d : d + points],
+        buffer[d + points : d + 2 * points],
+    )
+
+
+def demands_length(size: npt.NDArray[np.int64]) -> int:
+    """Return the length of a buffer for :func:`demands_of`."""
+    n, most, points = size.tolist()
+    return int(3 * n + 4 + (n + 2) * most + (3 * n + 2) * points)
 
 
 class Problem(NamedTuple):
@@ -138,158 +181,109 @@ def _box(
 
 @numba.njit(cache=True)
 def _static_rows(
-    capsules: Array,
-    shape_link: npt.NDArray[np.int64],
+    chain: Chain,
     tool_link: int,
-    tool: Array,
     minimum: Array,
     maximum: Array,
     floor: float,
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
-    link_position: Array,
-    link_axis: Array,
-    jacobian: Array,
     rows: Array,
     limits: Array,
 ) -> int:
     """Rows against walls: the TCP's box and the floor under every shape."""
     count, n = 0, rows.shape[1]
-    point_jacobian(
-        tool_link,
-        tool[0],
-        tool[1],
-        tool[2],
-        parent,
-        actuator,
-        prismatic,
-        link_position,
-        link_axis,
-        jacobian,
-    )
+    tool = chain.link_position[tool_link]
+    fill_jacobian(tool_link, tool[0], tool[1], tool[2], chain)
     for axis in range(3):
         for side in range(2):
             free = maximum[axis] - tool[axis] if side else tool[axis] - minimum[axis]
             if free < 0.3:
                 sign = 1.0 if side else -1.0
                 for j in range(n):
-                    rows[count, j] = sign * jacobian[axis, j]
+                    rows[count, j] = sign * chain.jacobian[axis, j]
                 limits[count] = max(0.0, 2.0 * free)
                 count += 1
-    for r in range(2, capsules.shape[0]):
+    for r in range(2, chain.capsules.shape[0]):
+        capsule = chain.capsules[r]
         for e in range(2):
-            free = capsules[r, 3 * e + 2] - capsules[r, 6] - floor
+            x, y, z = capsule[3 * e], capsule[3 * e + 1], capsule[3 * e + 2]
+            free = z - capsule[6] - floor
             if free < 0.15:
-                point_jacobian(
-                    shape_link[r],
-                    capsules[r, 3 * e],
-                    capsules[r, 3 * e + 1],
-                    capsules[r, 3 * e + 2],
-                    parent,
-                    actuator,
-                    prismatic,
-                    link_position,
-                    link_axis,
-                    jacobian,
-                )
+                fill_jacobian(chain.shape_link[r], x, y, z, chain)
                 for j in range(n):
-                    rows[count, j] = -jacobian[2, j]
+                    rows[count, j] = -chain.jacobian[2, j]
                 limits[count] = max(0.0, 2.0 * free)
                 count += 1
     return count
 
 
 @numba.njit(cache=True)
-def _cap_jacobians(
-    capsules: Array,
-    shape_link: npt.NDArray[np.int64],
-    cap: Array,
-    segment: npt.NDArray[np.int64],
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
-    link_position: Array,
-    link_axis: Array,
-    jacobian: Array,
-    out: Array,
-    limits: Array,
-) -> int:
-    """Linear Jacobians (3, n) of both ends of every shape that is near a person."""
-    count = 0
-    for r in range(capsules.shape[0]):
-        if segment[r] < 0 or not cap[r] < 1.0:
-            continue
-        for e in range(2):
-            point_jacobian(
-                shape_link[r],
-                capsules[r, 3 * e],
-                capsules[r, 3 * e + 1],
-                capsules[r, 3 * e + 2],
-                parent,
-                actuator,
-                prismatic,
-                link_position,
-                link_axis,
-                jacobian,
-            )
-            for i in range(3):
-                for j in range(out.shape[2]):
-                    out[count, i, j] = jacobian[i, j]
-            limits[count] = cap[r]
-            count += 1
-    return count
+def _cap_point(
+    link: int,
+    x: float,
+    y: float,
+    z: float,
+    cap: float,
+    chain: Chain,
+    d: Demands,
+    k: int,
+) -> None:
+    """Cap the speed of a point that moves with a link."""
+    fill_jacobian(link, x, y, z, chain)
+    for i in range(3):
+        for j in range(d.blocks.shape[2]):
+            d.blocks[k, i, j] = chain.jacobian[i, j]
+    d.caps[k] = cap
 
 
 @numba.njit(cache=True)
 def _collect(
-    position: Array,
     last: Array,
     mouth_axis: Array,
     tool_cap: float,
-    minimum: Array,
-    maximum: Array,
-    floor: float,
     braking_time: float,
-    dt: float,
     reaction: float,
-    tree: TreeArrays,
-    robot: Robotics,
-    posture: Posture,
-    work: Work,
-    demands: Demands,
+    size: npt.NDArray[np.int64],
+    figures_buffer: Array,
+    work_buffer: Array,
+    position: Array,
+    chain_size: npt.NDArray[np.int64],
+    chain_buffer: Array,
+    demands_size: npt.NDArray[np.int64],
+    demands_buffer: Array,
 ) -> None:
     """Gather bounds, rows and caps of one step.
 
     Args:
-        position: (n,) joints.
         last: (n,) command sent in the step before.
         mouth_axis: (3,) unit; NaN unless the tool is at an open mouth.
         tool_cap: Speed of the TCP [m/s].
-        minimum: (3,) of the workspace [m].
-        maximum: (3,).
-        floor: Height under which no shape goes [m].
         braking_time: Time in which the joints stop together near a person [s].
-        dt: Control period [s].
         reaction: Reaction time [s].
-        tree: Tree and shapes.
-        robot: Limits.
-        posture: Of the monitor's step.
-        work: Rows and caps of the monitor's step.
-        demands: Filled.
+        size: Of the monitor's buffers.
+        figures_buffer: Of the monitor.
+        work_buffer: Of the monitor's step.
+        position: (n,) joints.
+        chain_size: Of the monitor's kinematics.
+        chain_buffer: The same, placed.
+        demands_size: See :func:`demands_of`.
+        demands_buffer: The same, filled.
     """
-    d = demands
+    figures, work = figures_of(figures_buffer, size), work_of(work_buffer, size)
+    chain, d = (
+        chain_of(chain_buffer, chain_size),
+        demands_of(demands_buffer, demands_size),
+    )
     n = d.rows.shape[1]
     _box(
         position,
         last,
-        robot.position_min,
-        robot.position_max,
-        robot.velocity_max,
-        robot.acceleration_max,
+        figures.position_min,
+        figures.position_max,
+        figures.velocity_max,
+        figures.acceleration_max,
         work.filled[2] > 0,
         braking_time,
-        dt,
+        1.0 / figures.control_hz,
         reaction,
         d.lower,
         d.upper,
@@ -300,61 +294,32 @@ def _collect(
         for j in range(n):
             d.rows[k, j] = work.rows[k, j]
         d.limits[k] = work.limits[k]
-    tool = posture.position[robot.tool_link]
     walls = _static_rows(
-        posture.capsules,
-        tree.shape_link,
-        robot.tool_link,
-        tool,
-        minimum,
-        maximum,
-        floor,
-        tree.parent,
-        tree.actuator,
-        tree.prismatic,
-        posture.position,
-        posture.axis,
-        d.jacobian,
+        chain,
+        figures.tool_link,
+        figures.minimum,
+        figures.maximum,
+        figures.floor_z_m,
         d.rows[pairs:],
         d.limits[pairs:],
     )
-    total = pairs + walls
-    count = _cap_jacobians(
-        posture.capsules,
-        tree.shape_link,
-        work.shape_cap,
-        work.shape_segment,
-        tree.parent,
-        tree.actuator,
-        tree.prismatic,
-        posture.position,
-        posture.axis,
-        d.jacobian,
-        d.blocks,
-        d.caps,
-    )
-    point_jacobian(
-        robot.tool_link,
-        tool[0],
-        tool[1],
-        tool[2],
-        tree.parent,
-        tree.actuator,
-        tree.prismatic,
-        posture.position,
-        posture.axis,
-        d.jacobian,
-    )
-    for i in range(3):
-        for j in range(n):
-            d.blocks[count, i, j] = d.jacobian[i, j]
-    d.caps[count] = tool_cap
+    total, count = pairs + walls, 0
+    for r in range(chain.capsules.shape[0]):
+        if work.shape_segment[r] < 0 or not work.shape_cap[r] < 1.0:
+            continue
+        link, capsule = chain.shape_link[r], chain.capsules[r]
+        for e in range(2):
+            x, y, z = capsule[3 * e], capsule[3 * e + 1], capsule[3 * e + 2]
+            _cap_point(link, x, y, z, work.shape_cap[r], chain, d, count)
+            count += 1
+    tool = chain.link_position[figures.tool_link]
+    _cap_point(figures.tool_link, tool[0], tool[1], tool[2], tool_cap, chain, d, count)
     if np.isfinite(mouth_axis[0]):
         for j in range(n):
             d.rows[total, j] = -(
-                mouth_axis[0] * d.jacobian[0, j]
-                + mouth_axis[1] * d.jacobian[1, j]
-                + mouth_axis[2] * d.jacobian[2, j]
+                mouth_axis[0] * chain.jacobian[0, j]
+                + mouth_axis[1] * chain.jacobian[1, j]
+                + mouth_axis[2] * chain.jacobian[2, j]
             )
         d.limits[total] = work.gate[GATE_AXIS_SPEED]
         total += 1
@@ -393,13 +358,15 @@ NOTHING, BOUND, ROW, CAP = range(4)
 
 
 @numba.njit(cache=True)
-def _look(asked: Array, demands: Demands, out: Array) -> tuple[int, int, float]:
+def _look(
+    asked: Array, size: npt.NDArray[np.int64], buffer: Array, out: Array
+) -> tuple[int, int, float]:
     """Cut a command to its bounds and find what it violates most.
 
     Returns:
         What kind of demand, which one, and by how much.
     """
-    d = demands
+    d = demands_of(buffer, size)
     what, index, worst = NOTHING, -1, 1e-6
     for i in range(asked.shape[0]):
         out[i] = min(max(asked[i], d.lower[i]), d.upper[i])
@@ -420,26 +387,37 @@ def _look(asked: Array, demands: Demands, out: Array) -> tuple[int, int, float]:
 
 
 @numba.njit(cache=True)
-def _slow_down(u: Array, demands: Demands, along_rows: bool, out: Array) -> None:
+def _slow_down(
+    u: Array, along_rows: bool, size: npt.NDArray[np.int64], buffer: Array
+) -> bool:
     """Slow down along the same direction until every speed cap holds.
 
     Args:
-        u: (n,) command.
-        demands: Caps and rows.
+        u: (n,) command, changed.
         along_rows: Also until every row holds, where slowing down helps.
-        out: (n,) filled; may be ``u``.
+        size: Of the demands.
+        buffer: Of the demands.
+
+    Returns:
+        Whether the command now satisfies every demand.
     """
-    d = demands
+    d = demands_of(buffer, size)
+    _shorten(u, along_rows, d)
+    return _satisfies(u, d)
+
+
+@numba.njit(cache=True)
+def _shorten(u: Array, along_rows: bool, d: Demands) -> None:
     _measure_speeds(u, d)
     factor = 1.0
     for k in range(d.counts[3]):
         if d.speeds[k] > d.caps[k]:
             factor = min(factor, d.caps[k] / d.speeds[k] * (1.0 - 1e-9))
     for i in range(u.shape[0]):
-        out[i] = u[i] * factor
+        u[i] *= factor
     if not along_rows:
         return
-    _measure_excess(out, d)
+    _measure_excess(u, d)
     factor = 1.0
     for k in range(d.counts[2]):
         if d.excess[k] > 0.0:
@@ -448,7 +426,7 @@ def _slow_down(u: Array, demands: Demands, along_rows: bool, out: Array) -> None
             share = d.limits[k] / (d.excess[k] + d.limits[k])
             factor = min(factor, share * (1.0 - 1e-9))
     for i in range(u.shape[0]):
-        out[i] *= factor
+        u[i] *= factor
 
 
 @numba.njit(cache=True)
@@ -470,13 +448,12 @@ def _satisfies(u: Array, demands: Demands) -> bool:
 
 
 @numba.njit(cache=True)
-def _add_cuts(u: Array, demands: Demands, problem: Problem, cuts: int) -> int:
+def _add_cuts(u: Array, d: Demands, problem: Problem, cuts: int) -> int:
     """Choose the rows that bind, and cut off what breaks a cap.
 
     Returns:
         New number of cuts.
     """
-    d = demands
     _measure_excess(u, d)
     for k in range(d.counts[2]):
         problem.chosen[k] = problem.chosen[k] or d.excess[k] > -1e-9
@@ -498,17 +475,38 @@ def _add_cuts(u: Array, demands: Demands, problem: Problem, cuts: int) -> int:
 
 
 @numba.njit(cache=True)
-def _pose(asked: Array, demands: Demands, problem: Problem, cuts: int) -> int:
-    """Write bounds, chosen rows and cuts for the solver.
+def _pose(
+    u: Array,
+    first: bool,
+    cuts: int,
+    size: npt.NDArray[np.int64],
+    buffer: Array,
+    problem: Problem,
+) -> tuple[int, int]:
+    """Choose rows and cuts, and write them and the bounds for the solver.
+
+    Args:
+        u: (n,) the command asked for at first, then the last solution.
+        first: Whether this is the first round.
+        cuts: Cuts so far.
+        size: Of the demands.
+        buffer: Of the demands.
+        problem: Filled.
 
     Returns:
-        Number of rows; -1 where something is not finite or bounds cross, since the
-        solver would ignore that silently.
+        Number of rows, and of cuts; rows are -1 where something is not finite or
+        bounds cross, since the solver would ignore that silently.
     """
-    d, n, count = demands, asked.shape[0], 0
+    d, n, count = demands_of(buffer, size), u.shape[0], 0
+    if first:
+        _measure_excess(u, d)
+        for k in range(d.counts[2]):
+            problem.chosen[k] = d.excess[k] > -_LIKELY
+    else:
+        cuts = _add_cuts(u, d, problem, cuts)
     for i in range(n):
-        if not (np.isfinite(asked[i]) and d.lower[i] <= d.upper[i]):
-            return -1
+        if not (np.isfinite(u[i]) and d.lower[i] <= d.upper[i]):
+            return -1, cuts
         problem.lower[i], problem.upper[i] = d.lower[i], d.upper[i]
         problem.sense[i] = 0
     for k in range(d.counts[2] + cuts):
@@ -517,16 +515,21 @@ def _pose(asked: Array, demands: Demands, problem: Problem, cuts: int) -> int:
             continue
         limit = problem.cut_limits[cut] if cut >= 0 else d.limits[k]
         if not np.isfinite(limit):
-            return -1
+            return -1, cuts
         for j in range(n):
             value = problem.cuts[cut, j] if cut >= 0 else d.rows[k, j]
             if not np.isfinite(value):
-                return -1
+                return -1, cuts
             problem.rows[count, j] = value
         problem.upper[n + count] = limit
         problem.sense[n + count] = 0
         count += 1
-    return count
+    return count, cuts
+
+
+@numba.njit(cache=True)
+def _check(u: Array, size: npt.NDArray[np.int64], buffer: Array) -> bool:
+    return _satisfies(u, demands_of(buffer, size))
 
 
 _NO_AXIS = np.full(3, np.nan)
@@ -546,9 +549,6 @@ class Filter:
         self._n = n = len(robot.actuator_names)
         self._hessian = np.eye(n)
         self._u, self._trial = np.zeros(n), np.zeros(n)
-        box = spec.config.workspace
-        self._minimum, self._maximum = np.array(box.minimum_m), np.array(box.maximum_m)
-        self._floor = float(box.floor_z_m)
         p = monitor.parameters.tolist()
         self._braking_time_s = p[Parameter.BRAKING_TIME]
         self._reaction_time_s = p[Parameter.REACTION_TIME]
@@ -579,17 +579,17 @@ class Filter:
         """
         self.collect(state, last)
         asked = np.ascontiguousarray(asked, dtype=np.float64)
-        what, index, worst = _look(asked, self.demands, self._u)
+        size, buffer, u = self._size, self._buffer, self._u
+        what, index, worst = _look(asked, size, buffer, u)
         if what == NOTHING:
-            return Solution(self._u.copy(), Outcome.UNCHANGED, "", 0.0)
+            return Solution(u.copy(), Outcome.UNCHANGED, "", 0.0)
         rule = self._rule_of(what, index, asked)
         # A spoon between lips is slowed along its way, never pushed sideways.
-        _slow_down(self._u, self.demands, self.monitor.gate_exempt, self._u)
-        if _satisfies(self._u, self.demands):
+        if _slow_down(u, self.monitor.gate_exempt, size, buffer):
             slowed = rule in ("near_speed", "tcp_speed")
             outcome = Outcome.SCALED if slowed else Outcome.PROJECTED
-            return Solution(self._u.copy(), outcome, rule, worst)
-        projected = self._project(self._u)
+            return Solution(u.copy(), outcome, rule, worst)
+        projected = self._project(u)
         if projected is not None:
             return Solution(projected, Outcome.PROJECTED, rule, worst)
         return Solution(np.zeros(self._n), Outcome.STANDSTILL, rule, worst)
@@ -608,21 +608,19 @@ class Filter:
         if gate is not None and m.face_distance_m <= self._face_zone_m:
             cap = min(cap, 0.9 * gate.face_speed_m_s)
         _collect(
-            m.position,
             last,
             m.mouth_axis(state) if m.gate_exempt else _NO_AXIS,
             cap,
-            self._minimum,
-            self._maximum,
-            self._floor,
             self._braking_time_s,
-            1.0 / m.spec.control_hz,
             self._reaction_time_s,
-            m.kinematics.arrays,
-            m.robotics,
-            m.posture,
-            m.work,
-            self.demands,
+            m.size,
+            m.figures_buffer,
+            m.work_buffer,
+            m.position,
+            m.kinematics.size,
+            m.kinematics.buffer,
+            self._size,
+            self._buffer,
         )
 
     def _allocate(self, pairs: int) -> None:
@@ -630,19 +628,9 @@ class Filter:
         self._pairs_most = pairs
         rows, blocks = pairs + 6 + 2 * shapes + 1, 2 * shapes + 1
         most = rows + _ROUNDS * blocks
-        self.demands = Demands(
-            np.zeros(n),
-            np.zeros(n),
-            np.zeros(n, dtype=np.int64),
-            np.zeros((rows, n)),
-            np.zeros(rows),
-            np.zeros(rows),
-            np.zeros((blocks, 3, n)),
-            np.zeros(blocks),
-            np.zeros(blocks),
-            np.zeros(4, dtype=np.int64),
-            np.zeros((6, n)),
-        )
+        self._size = np.array([n, rows, blocks])
+        self._buffer = np.zeros(demands_length(self._size))
+        self.demands = demands_of(self._buffer, self._size)
         self._problem = Problem(
             np.zeros((most, n)),
             np.zeros(n + most),
@@ -676,21 +664,17 @@ class Filter:
 
     def _project(self, asked: Array) -> Array | None:
         """Solve the QP over the rows that bind, adding rows until all hold."""
-        d, problem = self.demands, self._problem
-        _measure_excess(asked, d)
-        count = int(d.counts[2])
-        np.greater(d.excess[:count], -_LIKELY, out=problem.chosen[:count])
-        u, cuts = self._trial, 0
-        for _ in range(_ROUNDS):
-            solved = self._solve_qp(asked, _pose(asked, d, problem, cuts))
+        size, buffer, u, cuts = self._size, self._buffer, self._trial, 0
+        u[:] = asked
+        for attempt in range(_ROUNDS):
+            count, cuts = _pose(u, attempt == 0, cuts, size, buffer, self._problem)
+            solved = self._solve_qp(asked, count)
             if solved is None:
                 return None
             u[:] = solved
-            if _satisfies(u, d):
+            if _check(u, size, buffer):
                 return u.copy()
-            cuts = _add_cuts(u, d, problem, cuts)
-        _slow_down(u, d, False, u)
-        return u.copy() if _satisfies(u, d) else None
+        return u.copy() if _slow_down(u, False, size, buffer) else None
 
     def _solve_qp(self, asked: Array, count: int) -> Array | None:
         """Return the solution, or None unless everything about it is in order."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.body.capsules import closest_points
-from physai.robot.kinematics import point_jacobian
+from physai.robot.kinematics import Chain, fill_jacobian
 from physai.types import Array
 
 __all__ = ["Parameter", "approach_rows", "measure_pairs", "permitted_speed"]
@@ -113,7 +113,7 @@ def _allowed_approach(
 def measure_pairs(
     capsules: Array,
     velocity: Array,
-    utensil: npt.NDArray[np.bool_],
+    utensil: npt.NDArray[np.int64],
     people: Array,
     people_age: Array,
     p: Array,
@@ -197,7 +197,14 @@ def measure_pairs(
                 if s < HEAD_SEGMENTS and gate_exempt and utensil[r]:
                     continue
                 allowed = _allowed_approach(
-                    s, utensil[r], d, free, p, gate_utensil, gate_carrier, gate_exempt
+                    s,
+                    utensil[r] != 0,
+                    d,
+                    free,
+                    p,
+                    gate_utensil,
+                    gate_carrier,
+                    gate_exempt,
                 )
                 for i in range(3):
                     near[count, i] = on_robot[i]
@@ -237,13 +244,7 @@ def approach_rows(
     near: Array,
     pair: npt.NDArray[np.int64],
     shape_cap: Array,
-    shape_link: npt.NDArray[np.int64],
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
-    link_position: Array,
-    link_axis: Array,
-    jacobian: Array,
+    chain: Chain,
     rows: Array,
     limits: Array,
     segment: npt.NDArray[np.int64],
@@ -258,13 +259,7 @@ def approach_rows(
         near: (K, 7) of :func:`measure_pairs`.
         pair: (K, 3).
         shape_cap: (R,) [m/s].
-        shape_link: (R,) link of each shape.
-        parent: (L,) kinematic tree; with actuator, prismatic the same.
-        actuator: (L,).
-        prismatic: (L,).
-        link_position: (L, 3) world [m].
-        link_axis: (L, 3) world.
-        jacobian: (6, n) work space.
+        chain: The robot, placed.
         rows: (K, n) out.
         limits: (K,) out [m/s].
         segment: (K,) out: the row's body segment.
@@ -277,23 +272,12 @@ def approach_rows(
         r = pair[k, 0]
         if near[k, 6] >= shape_cap[r]:
             continue
-        point_jacobian(
-            shape_link[r],
-            near[k, 0],
-            near[k, 1],
-            near[k, 2],
-            parent,
-            actuator,
-            prismatic,
-            link_position,
-            link_axis,
-            jacobian,
-        )
+        fill_jacobian(chain.shape_link[r], near[k, 0], near[k, 1], near[k, 2], chain)
         for j in range(n):
             rows[written, j] = -(
-                near[k, 3] * jacobian[0, j]
-                + near[k, 4] * jacobian[1, j]
-                + near[k, 5] * jacobian[2, j]
+                near[k, 3] * chain.jacobian[0, j]
+                + near[k, 4] * chain.jacobian[1, j]
+                + near[k, 5] * chain.jacobian[2, j]
             )
         limits[written] = near[k, 6]
         segment[written] = pair[k, 2]
@@ -511,7 +495,7 @@ def advance_windows(
     place: npt.NDArray[np.int64],
     limit: Array,
     scale: Array,
-    elsewhere: npt.NDArray[np.bool_],
+    elsewhere: npt.NDArray[np.int64],
     hold: npt.NDArray[np.int64],
     release: npt.NDArray[np.int64],
     action: npt.NDArray[np.int64],

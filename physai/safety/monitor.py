@@ -18,14 +18,18 @@ from physai.body.person import SEGMENT_COUNT
 from physai.robot.kinematics import Kinematics
 from physai.safety.kernel import contact_ratio
 from physai.safety.measurement import (
+    SIZE_PEOPLE,
     Figures,
-    Intake,
-    Posture,
-    Robotics,
-    Windows,
     Work,
+    intake_length,
+    intake_of,
     measure,
     move_windows,
+    pack_figures,
+    windows_length,
+    windows_of,
+    work_length,
+    work_of,
 )
 from physai.safety.rules import Signal
 from physai.safety.spec import CompiledSpec
@@ -65,33 +69,39 @@ class Monitor:
         shape_cap: (R,) permitted speed of every shape [m/s].
         shape_segment: (R,) body segment that it comes from; -1 for none.
         gate: (5,) what the gate says (:func:`physai.safety.kernel.evaluate_gate`).
-        robotics: Shapes and limits of the robot as the compiled passes take them.
-        posture: Kinematics of the last step.
         work: Everything that the last step left for the filter.
+        size: (6,) sizes of the buffers; a new number of people changes it.
+        figures_buffer: Numbers of the specification as compiled passes take them.
+        work_buffer: :attr:`work` as compiled passes take it.
     """
 
     def __init__(self, spec: CompiledSpec, view: Literal["guard", "truth"]) -> None:
         self.spec = spec
         self.view = view
         self.truth_view = view == "truth"
-        self.kinematics = k = Kinematics(spec.robot)
-        self.posture = Posture(
-            k.link_rotation,
-            k.link_position,
-            k.link_axis,
-            k.link_velocity,
-            k.link_angular_velocity,
-            k.capsules(),
-            k.capsule_velocity(np.zeros(len(spec.robot.actuator_names))),
-        )
+        self.kinematics = Kinematics(spec.robot)
         self.signals = np.zeros(Signal.COUNT)
-        self._windows = self._make_windows()
-        self.margins, self.active = self._windows.margins, self._windows.active
-        self.robotics = self._make_robotics()
         self._gate_places = np.array(
             [spec.extras.get(name, -1) for name in _MOUTH], dtype=np.int64
         )
-        self._figures = self._make_figures()
+        self.size = np.array(
+            [
+                len(spec.robot.actuator_names),
+                len(spec.robot.shapes.link),
+                max(1, spec.config.people_expected),
+                SEGMENT_COUNT,
+                len(spec.extras),
+                len(spec.rule_names),
+            ]
+        )
+        self._most_people = 0
+        self.work: Work
+        self.figures_buffer = pack_figures(self._make_figures())
+        self._windows_buffer = np.zeros(windows_length(self.size))
+        self._windows = windows_of(self._windows_buffer, self.size)
+        self._set_windows()
+        self.margins = self._windows.margins
+        self.active = np.zeros(len(spec.rule_names), dtype=np.bool_)
         self._mouth_limit = next(
             (r.limit.value for r in spec.config.rules if r.rule == "mouth_force"), 1.0
         )
@@ -104,7 +114,7 @@ class Monitor:
         ]
         self._contact_result = np.zeros(3)
         self._base: tuple[float, ...] = ()
-        self._allocate(max(1, spec.config.people_expected))
+        self._allocate(int(self.size[SIZE_PEOPLE]))
 
     def reset(self) -> None:
         """Forget windows and the previous step."""
@@ -116,7 +126,8 @@ class Monitor:
     @property
     def parameters(self) -> Array:
         """Vector of the separation kernels for this view."""
-        return self._figures.parameters
+        spec = self.spec
+        return spec.truth_parameters if self.truth_view else spec.parameters
 
     @property
     def position(self) -> Array:
@@ -168,14 +179,15 @@ class Monitor:
         complete = self._take_in(state)
         pushed = self._judge_contacts(truth)
         measure(
-            self._intake,
-            self.kinematics.arrays,
-            self.robotics,
-            self.posture,
-            self._figures,
-            self.work,
-            self._windows,
+            self.size,
+            self._intake_buffer,
+            self.kinematics.size,
+            self.kinematics.buffer,
+            self.figures_buffer,
+            self.work_buffer,
+            self._windows_buffer,
             self.signals,
+            self.active,
             complete,
             pushed,
         )
@@ -197,7 +209,7 @@ class Monitor:
         if people.shape != intake.people.shape:
             if people.ndim != 3 or people.shape[1:] != (SEGMENT_COUNT, 7):
                 return False
-            self._resize(people.shape[0])
+            self._allocate(people.shape[0])
             intake = self._intake
         pairs = (
             (intake.position, state.actuator_position),
@@ -256,56 +268,43 @@ class Monitor:
         return bool(result[2] > 0.0)
 
     def _margins(self) -> None:
-        move_windows(self._windows, self.signals)
+        move_windows(self.size, self._windows_buffer, self.signals, self.active)
 
-    def _make_windows(self) -> Windows:
-        spec, r = self.spec, len(self.spec.rule_names)
+    def _set_windows(self) -> None:
+        spec, w = self.spec, self._windows
         other = "guard" if self.truth_view else "truth"
-        return Windows(
-            spec.signal,
-            spec.truth_limit if self.truth_view else spec.guard_limit,
-            spec.scale,
-            np.array([rule.view == other for rule in spec.rules]),
-            spec.hold_steps,
-            spec.release_steps,
-            spec.action,
-            np.array([rule.by_push for rule in spec.rules]),
-            np.zeros(r),
-            np.zeros(r, dtype=np.int64),
-            np.zeros(r, dtype=np.int64),
-            np.zeros(r, dtype=np.bool_),
-            np.array([0, -1, 0]),
-        )
-
-    def _make_robotics(self) -> Robotics:
-        robot = self.spec.robot
-        utensils = np.flatnonzero(robot.shapes.utensil)
-        return Robotics(
-            robot.shapes.utensil,
-            robot.position_min,
-            robot.position_max,
-            robot.velocity_max,
-            robot.acceleration_max,
-            int(robot.tool_link),
-            int(utensils[-1]) if len(utensils) else -1,
-        )
+        w.place[:], w.scale[:] = spec.signal, spec.scale
+        w.limit[:] = spec.truth_limit if self.truth_view else spec.guard_limit
+        w.elsewhere[:] = [rule.view == other for rule in spec.rules]
+        w.hold[:], w.release[:] = spec.hold_steps, spec.release_steps
+        w.action[:] = spec.action
+        w.by_push[:] = [rule.by_push for rule in spec.rules]
+        w.worst[1] = -1
 
     def _make_figures(self) -> Figures:
-        spec = self.spec
+        spec, robot = self.spec, self.spec.robot
         box, gate = spec.config.workspace, spec.config.gate
+        utensils = np.flatnonzero(robot.shapes.utensil)
         return Figures(
-            spec.truth_parameters if self.truth_view else spec.parameters,
-            self._gate_vector(),
-            self._gate_places,
-            spec.permitted_contact_speed,
-            np.array(box.minimum_m),
-            np.array(box.maximum_m),
-            float(box.floor_z_m),
-            0.0 if gate is None else float(gate.face_zone_m),
-            float(spec.control_hz),
-            int(spec.config.people_expected),
-            gate is not None,
-            self.truth_view,
+            parameters=self.parameters,
+            gate=self._gate_vector(),
+            gate_place=self._gate_places,
+            contact_speed=spec.permitted_contact_speed,
+            minimum=np.array(box.minimum_m),
+            maximum=np.array(box.maximum_m),
+            floor_z_m=box.floor_z_m,
+            face_zone_m=0.0 if gate is None else gate.face_zone_m,
+            control_hz=spec.control_hz,
+            people_expected=spec.config.people_expected,
+            has_gate=gate is not None,
+            truth_view=self.truth_view,
+            tool_link=robot.tool_link,
+            tip_shape=int(utensils[-1]) if len(utensils) else -1,
+            utensil=robot.shapes.utensil.astype(np.int64),
+            position_min=robot.position_min,
+            position_max=robot.position_max,
+            velocity_max=robot.velocity_max,
+            acceleration_max=robot.acceleration_max,
         )
 
     def _gate_vector(self) -> Array:
@@ -329,54 +328,19 @@ class Monitor:
             ]
         )
 
-    def _resize(self, people: int) -> None:
-        """Make room for another number of people."""
-        if people > self._capacity:
-            previous = self.work.previous_velocity
-            self._allocate(people)
-            self.work.previous_velocity[:] = previous
-        else:
-            self._intake = self._make_intake(people)
-
     def _allocate(self, people: int) -> None:
-        n, shapes = (
-            len(self.spec.robot.actuator_names),
-            len(self.spec.robot.shapes.link),
-        )
-        count = people * shapes * SEGMENT_COUNT
-        self._capacity = people
-        self._intake = self._make_intake(people)
-        w: Work = Work(
-            np.zeros((6, n)),
-            np.zeros((SEGMENT_COUNT + 1, 4)),
-            np.zeros((count, 7)),
-            np.zeros((count, 3), dtype=np.int64),
-            np.zeros((count, n)),
-            np.zeros(count),
-            np.zeros(count, dtype=np.int64),
-            np.zeros(shapes),
-            np.full(shapes, -1, dtype=np.int64),
-            np.full(n, np.nan),
-            np.array([0.0, 0.0, math.inf, math.inf, 0.0]),
-            np.zeros(3),
-            np.array([-math.inf, -math.inf, 0.0, math.inf]),
-            np.zeros(3, dtype=np.int64),
-        )
-        self.work: Work = w
+        """Make room for a number of people; what was is forgotten but the windows."""
+        previous = self.work.previous_velocity if self._most_people else np.nan
+        self._most_people = max(self._most_people, people)
+        self.size[SIZE_PEOPLE] = people
+        self._intake_buffer = np.zeros(intake_length(self.size))
+        self._intake = intake_of(self._intake_buffer, self.size)
+        self.work_buffer = np.zeros(work_length(self.size))
+        self.work = w = work_of(self.work_buffer, self.size)
+        w.previous_velocity[:] = previous
+        w.gate[2:4] = w.excess[3] = np.inf
+        w.excess[:2] = -np.inf
+        w.shape_segment[:] = -1
         self.rows, self.limits = w.rows, w.limits
         self.shape_cap, self.shape_segment = w.shape_cap, w.shape_segment
         self.gate = w.gate
-
-    def _make_intake(self, people: int) -> Intake:
-        n, extras = len(self.spec.robot.actuator_names), len(self.spec.extras)
-        return Intake(
-            np.zeros(4),
-            np.zeros(n),
-            np.zeros(n),
-            np.zeros(7),
-            np.zeros(3),
-            np.zeros((people, SEGMENT_COUNT, 7)),
-            np.zeros(people),
-            np.zeros(extras),
-            np.zeros(extras),
-        )

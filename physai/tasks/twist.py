@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
-from physai.robot.kinematics import TreeArrays, place_capsules, point_jacobian
+from physai.robot.kinematics import chain_of, fill_jacobian, place
 from physai.types import Array
 
 __all__ = ["joints_for_tool", "joints_from_twist"]
@@ -15,13 +16,9 @@ __all__ = ["joints_for_tool", "joints_from_twist"]
 def joints_for_tool(
     position: Array,
     twist: Array,
-    tree: TreeArrays,
     tool_link: int,
-    link_rotation: Array,
-    link_position: Array,
-    link_axis: Array,
-    capsules: Array,
-    jacobian: Array,
+    buffer: Array,
+    size: npt.NDArray[np.int64],
     posture: Array,
     gain: float,
     damping: float,
@@ -33,36 +30,21 @@ def joints_for_tool(
     Args:
         position: (n,) joint positions [rad].
         twist: (6,) of the TCP, world frame.
-        tree: Tree and shapes.
         tool_link: Index of the TCP frame.
-        link_rotation: (L, 3, 3) of a :class:`physai.robot.kinematics.Kinematics`,
-            filled; with link_position, link_axis, capsules the same.
-        link_position: (L, 3).
-        link_axis: (L, 3).
-        capsules: (R, 7).
-        jacobian: (6, n) work space.
+        buffer: Of a :class:`physai.robot.kinematics.Kinematics`; placed.
+        size: The same.
         posture: As in :func:`joints_from_twist`, with what follows.
         gain: [1/s].
         damping: Share of the identity.
         velocity_max: (n,) [rad/s].
         out: (n,) result [rad/s].
     """
-    place_capsules(position, tree, link_rotation, link_position, link_axis, capsules)
-    tool = link_position[tool_link]
-    point_jacobian(
-        tool_link,
-        tool[0],
-        tool[1],
-        tool[2],
-        tree.parent,
-        tree.actuator,
-        tree.prismatic,
-        link_position,
-        link_axis,
-        jacobian,
-    )
+    c = chain_of(buffer, size)
+    place(position, c)
+    tool = c.link_position[tool_link]
+    fill_jacobian(tool_link, tool[0], tool[1], tool[2], c)
     joints_from_twist(
-        jacobian, twist, position, posture, gain, damping, velocity_max, out
+        c.jacobian, twist, position, posture, gain, damping, velocity_max, out
     )
 
 

@@ -58,7 +58,6 @@ class CareFeeding(Task):
         )
         self._steps = environment.episode_s * environment.control_hz
         self._twist, self._place = np.empty(6), np.empty(4)
-        self._jacobian = np.empty((6, len(robot.actuator_names)))
         self._measured: Truth | None = None
         self._progressed: list[float] = []
 
@@ -110,13 +109,9 @@ class CareFeeding(Task):
         joints_for_tool(
             position,
             self._twist,
-            k.arrays,
             self.robot.tool_link,
-            k.link_rotation,
-            k.link_position,
-            k.link_axis,
-            k.capsules(),
-            self._jacobian,
+            k.buffer,
+            k.size,
             self.robot.home_position,
             limits.posture_gain_per_s,
             limits.damping,

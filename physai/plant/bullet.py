@@ -250,12 +250,12 @@ class BulletPlant(SimulatedPlant):
     Args:
         config: Section ``plant`` of the environment.
         robot: The robot.
-        ground: What a robot that drives drives on.
     """
 
-    def __init__(
-        self, config: PlantConfig, robot: Robot, ground: Ground | None = None
-    ) -> None:
+    def __init__(self, config: PlantConfig, robot: Robot) -> None:
+        ground = None
+        if robot.base is not None and config.ground is not None:
+            ground = Ground(config.ground, robot.base)
         super().__init__(
             config,
             robot,

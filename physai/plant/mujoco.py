@@ -13,6 +13,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from physai.errors import ConfigError
 from physai.plant.scenario import PlantConfig
 from physai.plant.scene import SceneConfig
 from physai.plant.simulation import SimulatedPlant
@@ -106,6 +107,10 @@ class MujocoPlant(SimulatedPlant):
     """
 
     def __init__(self, config: PlantConfig, robot: Robot) -> None:
+        if robot.base is not None:
+            raise ConfigError(
+                f"{robot.name} drives; the plant mujoco has robots that are bolted down"
+            )
         super().__init__(
             config,
             robot,

@@ -9,6 +9,7 @@ forces back. Afterwards trackers and sensors look at the result.
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,9 +18,8 @@ from physai.body.person import SEGMENT_COUNT, Person
 from physai.body.regions import load_regions
 from physai.errors import ConfigError, ContractError
 from physai.plant.contact import ContactModel
-from physai.plant.dynamics import Dynamics
+from physai.plant.dynamics import BaseStart, Dynamics, MobileDynamics
 from physai.plant.faults import FaultInjector
-from physai.plant.meal import Meal
 from physai.plant.motion import (
     closing_speed,
     middle_velocity,
@@ -27,8 +27,9 @@ from physai.plant.motion import (
     ramp,
     see_robot,
 )
+from physai.plant.process import Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
-from physai.plant.sensors import ForceSensor, JointSensor
+from physai.plant.sensors import ForceSensor, JointSensor, PoseSensor
 from physai.plant.tracker import BodyTracker
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
@@ -62,6 +63,9 @@ class SimulatedPlant:
             )
         self.base_pose = config.base_pose
         self.base_pose.setflags(write=False)
+        self._mobile: MobileDynamics | None = None
+        if robot.base is not None:
+            self._mobile = cast(MobileDynamics, dynamics)
         self.kinematics = Kinematics(robot, self.base_pose)
         self._count = len(robot.actuator_names)
         self._fingers = (
@@ -72,6 +76,9 @@ class SimulatedPlant:
         utensils = np.flatnonzero(robot.shapes.utensil)
         self._tip = int(utensils[-1]) if len(utensils) else -1
         self._regions = load_regions()
+        self._make_process: Any = None
+        if config.process is not None:
+            self._make_process, self._values = load_process(config.process)
         self.people: list[Person] = []
         self._contact: ContactModel | None = None
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
@@ -100,7 +107,7 @@ class SimulatedPlant:
         self.time_s, self.step_count = 0.0, 0
         self._target, self._velocity = np.zeros(self._count), np.zeros(self._count)
         self._stopped: int | None = None
-        self.dynamics.reset(np.array(scenario.robot_position_rad))
+        self._place_robot(scenario)
         self._place_people(scenario)
         seed = scenario.seed
         self._joints = JointSensor(self.config.sensors, self._count, seed, steps)
@@ -108,9 +115,14 @@ class SimulatedPlant:
         self._tracker = BodyTracker(
             self.config.tracker, len(self.people), seed, steps, self.config.control_hz
         )
-        self._meal = (
-            Meal(self.config.meal, scenario, self.robot, steps)
-            if self.config.meal is not None and self.people
+        self._pose_sensor = (
+            PoseSensor(self.config.localisation, seed, steps)
+            if self.config.localisation is not None
+            else None
+        )
+        self._process: Process | None = (
+            self._make_process(self._values, scenario, self.robot, self.dynamics, steps)
+            if self._make_process is not None
             else None
         )
         self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
@@ -137,6 +149,8 @@ class SimulatedPlant:
             )
         if self._stopped is None:
             self._target[:] = asked.actuator_velocity
+        if self._process is not None:
+            self._process.command(asked.tool, self._stopped is not None)
         return Command(self._target.copy(), asked.tool, asked.stamp_s, asked.sequence)
 
     def stop(self, category: int) -> None:
@@ -160,15 +174,12 @@ class SimulatedPlant:
         self._step_physics()
         self.step_count += 1
         self.time_s = self.step_count * self.period_s
-        self.dynamics.read()
-        self.kinematics.update(self.dynamics.position)
-        self.kinematics.capsule_velocity(self.dynamics.velocity)
-        self._fresh = True
+        self._look_at_robot()
         assert self._contact is not None
         self.last_contact = self._contact.contact()
-        if self._meal is not None:
-            self._meal.advance(
-                self.period_s, self.kinematics, self.people[0], self.last_contact
+        if self._process is not None:
+            self._process.advance(
+                self.period_s, self.kinematics, self.people, self.last_contact
             )
         self._look()
         self._assemble()
@@ -176,6 +187,34 @@ class SimulatedPlant:
     def close(self) -> None:
         """Release the engine; twice does no harm."""
         self.dynamics.close()
+
+    def _place_robot(self, scenario: Scenario) -> None:
+        position = np.array(scenario.robot_position_rad)
+        if self._mobile is None:
+            self.dynamics.reset(position)
+        else:
+            pose = self.base_pose if scenario.base is None else scenario.base.pose
+            self._mobile.reset(
+                position,
+                BaseStart(
+                    pose=pose,
+                    payload_kg=scenario.payload_kg,
+                    friction_scale=scenario.friction_scale,
+                ),
+            )
+        self._look_at_robot()
+
+    def _look_at_robot(self) -> None:
+        """Take posture and velocity of the robot out of the engine."""
+        self.dynamics.read()
+        self._follow()
+        self.kinematics.capsule_velocity(self.dynamics.velocity)
+        self._fresh = True
+
+    def _follow(self) -> None:
+        if self._mobile is not None:
+            self.kinematics.set_base(self._mobile.base_pose)
+        self.kinematics.update(self.dynamics.position)
 
     def _place_people(self, scenario: Scenario) -> None:
         self.people = [
@@ -196,9 +235,6 @@ class SimulatedPlant:
             self._no_age.setflags(write=False)
         self._contact.reset()
         self._speeds[:] = 0.0
-        self.kinematics.update(self.dynamics.position)
-        self.kinematics.capsule_velocity(self.dynamics.velocity)
-        self._fresh = True
         self.last_contact = self._contact.contact()
 
     def _update_view(self) -> None:
@@ -238,6 +274,7 @@ class SimulatedPlant:
             self._velocity,
             self._target,
             self.robot.acceleration_max,
+            self.robot.braking_max,
             h,
             self._set_points,
         )
@@ -260,10 +297,10 @@ class SimulatedPlant:
 
     def _free_substeps(self, bound_m_s: float) -> int:
         """Return how many substeps need no look at contacts."""
+        if self._process is not None and self._process.near:
+            return 0
         if not self.people or self._contact is None:
             return self.config.substeps
-        if self._meal is not None and self._meal.near:
-            return 0
         return self._contact.substeps_until_possible(bound_m_s)
 
     def _touch(self, fraction: float) -> None:
@@ -272,7 +309,7 @@ class SimulatedPlant:
         assert contact is not None
         if not self._fresh:
             dynamics.read()
-            k.update(dynamics.position)
+            self._follow()
         capsules = k.capsules()
         velocity = k.capsule_velocity(dynamics.velocity)
         for index, person in enumerate(self.people):
@@ -281,10 +318,10 @@ class SimulatedPlant:
             )
             self._rotations[index] = person.segment_rotation
         exempt = None
-        if self._meal is not None:
-            exempt = self._meal.touch(
-                contact, self.people[0], fraction, capsules, velocity
-            )
+        if self._process is not None:
+            exempt = self._process.touch(contact, self.people, fraction, k)
+            if self._process.near:
+                self._process.act(dynamics, k, self.substep_s)
         count = contact.substep(
             self.substep_s,
             capsules,
@@ -314,8 +351,8 @@ class SimulatedPlant:
             capsules[index] = person.capsules
         self._capsules = capsules
         self._tracker.observe(self.time_s, capsules)
-        if self._meal is not None:
-            self._meal.look(self.time_s, self.step_count, self.people[0])
+        if self._process is not None:
+            self._process.look(self.time_s, self.step_count, self.people)
 
     def _assemble(self) -> None:
         """Build State and Truth; nothing of them is written to again."""
@@ -325,9 +362,18 @@ class SimulatedPlant:
         measured, rate = self._joints.read(self.step_count, position, velocity)
         people = len(self.people)
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
-        if self._meal is not None:
-            extras, ages = self._meal.extras(self.time_s)
-            exact, none, more = self._meal.truth(self.kinematics, self._capsules[0])
+        objects, found = _NO_OBJECTS, _NONE
+        if self._process is not None:
+            extras, ages = self._process.extras(self.time_s)
+            exact, none, more = self._process.truth(self.kinematics, self._capsules)
+            objects = self._process.objects()
+            found = np.zeros(len(objects))
+        base, twist, place = self.base_pose, _STILL_BASE, self.base_pose
+        if self._mobile is not None:
+            base, twist = self._mobile.base_pose.copy(), self._mobile.base_twist.copy()
+            place = base
+            if self._pose_sensor is not None:
+                place = self._pose_sensor.read(self.step_count, base)
         force = self._force.read(self.step_count)
         state = State(
             self.time_s,
@@ -336,8 +382,8 @@ class SimulatedPlant:
             rate,
             effort,
             0.0,
-            self.base_pose,
-            _STILL_BASE,
+            place,
+            twist,
             tool,
             force,
             0.0,
@@ -345,8 +391,8 @@ class SimulatedPlant:
             self._tracker.velocity,
             self._tracker.ages(self.time_s),
             self._tracker.frame_age(self.time_s) if people else 0.0,
-            _NO_OBJECTS,
-            _NONE,
+            objects,
+            found,
             _NONE,
             0.0,
             extras,
@@ -363,8 +409,8 @@ class SimulatedPlant:
                 velocity,
                 effort,
                 0.0,
-                self.base_pose,
-                _STILL_BASE,
+                base,
+                twist,
                 tool,
                 force,
                 0.0,
@@ -372,8 +418,8 @@ class SimulatedPlant:
                 middle_velocity(self._speeds),
                 self._no_age,
                 0.0,
-                _NO_OBJECTS,
-                _NONE,
+                objects,
+                found,
                 _NONE,
                 0.0,
                 exact,

@@ -20,6 +20,7 @@ from physai.body.person import GROUPS
 from physai.config import Config, load
 from physai.errors import ContractError, suggest
 from physai.plant.faults import FaultConfig
+from physai.plant.process import load_process
 from physai.plant.scenario import PlantConfig
 
 __all__ = [
@@ -133,6 +134,16 @@ class EnvironmentConfig(Config):
                 f"plant.control_hz is {self.plant.control_hz:g}, control_hz is "
                 f"{self.control_hz:g}"
             )
+        if self.plant.process is not None:
+            made, _ = load_process(self.plant.process)
+            for name, ours, theirs in (
+                ("extras", self.extras, made.EXTRAS),
+                ("truth_extras", self.truth_extras, made.TRUTH_EXTRAS),
+            ):
+                if tuple(ours) != tuple(theirs):
+                    raise ValueError(
+                        f"{name}: the process gives {', '.join(theirs)}, in this order"
+                    )
         hazards = [hazard.id for hazard in self.hazards]
         names = [template.name for template in self.templates]
         for template in self.templates:

@@ -346,7 +346,11 @@ def _fill(
         share = p[P_ETA] * min(1.0, max(0.0, room / heap))
         taken = min(share * volume, max(0.0, room))
         s[S_LOAD] += taken
-        _line(loose, p, f, s, 2.0 * c, -half, half, volume - taken, box)
+        # A berm as long as the cut is deep: pushed soil does not stand as a wall.
+        lines = 1 + int(max(0.0, s[S_DEPTH]) / (2.0 * c))
+        for k in range(lines):
+            u = 2.0 * c * (k + 1)
+            _line(loose, p, f, s, u, -half, half, (volume - taken) / lines, box)
     elif abs(side) > abs(ahead):
         v = math.copysign(half + 1.5 * c, side)
         _line(loose, p, f, s, -0.5 * f[F_RUN], v, v, volume, box)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from physai import content
 from physai.config import Config, load
 
-__all__ = ["BucketConfig", "SoilConfig", "SoilKind", "load_kinds"]
+__all__ = ["BucketConfig", "SoilConfig", "SoilKind", "load_bucket", "load_kinds"]
 
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
@@ -126,3 +126,13 @@ class BucketConfig(Config):
         if self.heaped_m3 < self.struck_m3:
             raise ValueError("heaped_m3 must not be below struck_m3")
         return self
+
+
+def load_bucket(robot: str) -> BucketConfig:
+    """Read ``robots/<robot>/bucket.yaml``.
+
+    Raises:
+        ContentError: If the robot has none.
+        ConfigError: If it is wrong, in one sentence.
+    """
+    return load(BucketConfig, content.path("robots", robot, "bucket.yaml"))

@@ -241,7 +241,7 @@ class Pipe:
         )
         self.closest_m = min(self.closest_m, self.distance_m)
         # Unknown counts as touched.
-        self.touched = self.touched or not self.distance_m > 0.0
+        self.touched = self.touched or not 0.0 < self.distance_m < math.inf
 
     @property
     def margin_m(self) -> float:

@@ -379,7 +379,7 @@ def _spill(
     s[S_TILT] = math.acos(min(1.0, max(-1.0, up)))
     tilt, acc = s[S_TILT], math.hypot(s[S_AX], s[S_AY])
     if acc > p[P_SPILL_ACC]:
-        tilt += math.atan(acc / GRAVITY)
+        tilt += math.atan((acc - p[P_SPILL_ACC]) / GRAVITY)
     s[S_CAPACITY] = capacity(p, tilt)
     excess = s[S_LOAD] - s[S_CAPACITY]
     # The ground ahead closes the mouth of a bucket whose edge is in it.

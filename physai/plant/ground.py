@@ -115,7 +115,8 @@ class BucketConfig(Config):
     spill_time_s: Positive = 0.4
     """What is too much leaves at this time constant (design default)."""
     spill_acceleration_m_s2: Positive = 2.0
-    """Above it the apparent tilt grows by the horizontal acceleration."""
+    """Horizontal acceleration that a heap bears; what exceeds it tilts the apparent
+    vertical (design default)."""
     fill_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
     """eta: share of the cut soil that enters until struck full (design default)."""
     side_plate_share: NotNegative = 0.15

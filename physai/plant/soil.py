@@ -26,20 +26,22 @@ from outside it would be unstable in a stepped engine).
 
     for k in range(n):
         (ramp and motor targets as now)
-        dynamics.read(); kinematics.update(dynamics.position)        # if soil is there
+        dynamics.read(); kinematics.update(dynamics.position)     # shared with contacts
         soil.interact(kinematics.tool_position, kinematics.tool_rotation, h)
         for row in soil.forces: dynamics.apply_force(bucket_link, row[:3], row[3:])
         dynamics.step()
-    soil.settle()                                       # once a control step
+    soil.settle()                                             # once a control step
     trench.measure(); pipe.update(kinematics.tool_position, kinematics.tool_rotation)
 
-In every substep, not in every other: the force acts for one step and its elastic part
-is integrated with it. ``reset`` of the plant calls ``soil.reset(generator)``, then
-``soil.place(...)`` with the start pose. Truth extras: load [kg], fill share, depth of
-the edge, resistance [N], force on the bucket (3,), pipe distance and touched flag,
-remaining and over-dug volumes, surface heights on a small window around the edge.
-State extras: what a machine has: load from cylinder pressure (noisy), a local height
-map with delay, pipe distance by the plan's position of the pipe.
+In every substep, never skipped: a force acts for one step, and its elastic part is
+integrated with it. The pipe too in every substep if its buffer is thinner than the
+edge's way in a control step. ``reset`` calls ``soil.reset(generator)``, then
+``soil.place(...)`` with the start pose. Heavy links far out need 100 iterations of
+Bullet's solver instead of 50 to be held (3 mm/s of sinking against 0.1).
+Truth extras: load [kg], fill, depth of the edge, resistance [N], force on the bucket
+(3,), distance of the pipe and whether it was touched, remaining and over-dug volumes,
+surface on a small grid around the edge. State extras, what a machine has: load from
+cylinder pressure (noisy), local height map and its age, distance of the pipe by plan.
 
 Numbers and their confidence: ``configs/soil/kinds.yaml`` and
 :mod:`physai.plant.ground`.

@@ -94,11 +94,20 @@ class Excavation:
         self.dynamics.step()
         self.steps += 1
 
-    def rates(self, vx: float, vz: float, curl: float) -> Array:
-        """Joint rates for a motion of the edge [m/s] and of the bucket [rad/s]."""
-        jacobian = self.kinematics.tool_jacobian()[[0, 2, 4]][:, 1:]
+    def rates(self, vr: float, vz: float, curl: float) -> Array:
+        """Joint rates for a motion of the edge in the plane of the boom.
+
+        Args:
+            vr: Away from the swing axis [m/s].
+            vz: Up [m/s].
+            curl: Turn of the bucket, in positive [rad/s].
+        """
+        swing = self.dynamics.position[0]
+        c, s = math.cos(swing), math.sin(swing)
+        j = self.kinematics.tool_jacobian()[:, 1:]
+        plane = np.vstack([c * j[0] + s * j[1], j[2], c * j[4] - s * j[3]])
         rates = np.zeros(4)
-        rates[1:] = np.linalg.solve(jacobian, [vx, vz, curl])
+        rates[1:] = np.linalg.solve(plane, [vr, vz, curl])
         return np.clip(rates, -self.robot.velocity_max, self.robot.velocity_max)
 
     def close(self) -> None:

@@ -79,6 +79,38 @@ def test_it_digs_sandy_loam_at_0_3_m_without_stall_or_explosion(machine):
     assert abs(soil.volume_m3) < 1e-9 * soil.dug_m3
 
 
+def test_a_whole_cycle_fills_carries_and_dumps_beside(machine):
+    """Dig, curl, lift, swing by 0.45 rad, dump: where the soil is, and that it is all."""
+    machine.reset(posture(7.0, 0.2, UPRIGHT))
+    soil, dynamics = machine.soil, machine.dynamics
+    approach(machine, 0.3)
+    while soil.fill < 0.85:
+        z = machine.kinematics.tool_position[2]
+        machine.step(machine.rates(-0.35, 2.0 * (-0.3 - z), 0.1))
+        assert machine.kinematics.tool_position[0] > 4.0
+    while dynamics.position[1:].sum() < math.radians(175.0):
+        machine.step(machine.rates(-0.1, 0.15, 0.7))
+    for _ in range(700):
+        machine.step(machine.rates(0.0, 0.5, 0.0))
+    carried, dug = soil.load_m3, soil.dug_m3
+    assert carried > 0.7 * 0.5
+    for _ in range(round(0.45 / 0.3 / DT)):
+        machine.step(np.array([0.3, 0.0, 0.0, 0.0]))
+    # 0.6 rad/s2 at 5 m is 3 m/s2: a little of the heap is shaken off.
+    assert 0.85 * carried < soil.load_m3 < carried
+    carried = soil.load_m3
+    for _ in range(700):
+        machine.step(np.array([0.0, 0.0, 0.0, -0.8]))
+    assert soil.load_m3 < 0.02
+    aside = soil.loose_m[:, 40:].sum() * soil.config.cell_m**2
+    assert soil.outside_m3 == 0.0
+    assert aside == pytest.approx(carried, rel=0.15)
+    assert soil.dug_m3 == dug
+    missing = soil.initial_m.sum() - soil.bank_m.sum()
+    assert missing * soil.config.cell_m**2 == pytest.approx(dug, rel=1e-9)
+    assert abs(soil.volume_m3) < 1e-9 * dug
+
+
 def test_load_is_felt_by_the_boom_and_dumped_on_the_map(machine):
     machine.reset(np.array([0.5, -0.7, 1.8, 1.85]))
     for _ in range(60):

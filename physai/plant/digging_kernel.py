@@ -414,7 +414,7 @@ def dig(
     n: Array,
     box: Integers,
     forces: Array,
-) -> None:
+) -> bool:
     """One physics step of a bucket that has moved to a new pose.
 
     Args:
@@ -431,7 +431,15 @@ def dig(
         n: (COEFFICIENTS,) work.
         box: (4,) window of disturbed cells, widened.
         forces: (FORCES, 6) out: point [m] and force [N] on the bucket, in the world.
+
+    Returns:
+        False, with nothing changed, if the pose is not finite or dt not positive.
     """
+    total = dt
+    for k in range(3):
+        total += position[k] + rotation[k, 0] + rotation[k, 1] + rotation[k, 2]
+    if not (dt > 0.0 and math.isfinite(total)):
+        return False
     for k in range(3):
         step[k] = position[k] - s[S_X + k]
         step[3 + k] = position[k]
@@ -453,3 +461,4 @@ def dig(
     for k in range(3):
         forces[3, k] += p[P_LOAD_X] * rotation[k, 0] + p[P_LOAD_Z] * rotation[k, 2]
     forces[3, 5] = -weight
+    return True

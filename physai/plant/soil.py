@@ -219,8 +219,11 @@ class Soil:
 
         Returns:
             :attr:`forces`, written anew; they act on the bucket.
+
+        Raises:
+            ContractError: If the pose is not finite or the step not positive.
         """
-        dk.dig(
+        possible = dk.dig(
             self.bank_m,
             self.loose_m,
             self._p,
@@ -235,6 +238,8 @@ class Soil:
             self._box,
             self.forces,
         )
+        if not possible:
+            raise ContractError("a bucket in soil needs a finite pose and a time step")
         return self.forces
 
     def settle(self, sweeps: int = 3, tolerance_deg: float = 0.5) -> float:

@@ -80,7 +80,7 @@ def test_it_digs_sandy_loam_at_0_3_m_without_stall_or_explosion(machine):
 
 
 def test_a_whole_cycle_fills_carries_and_dumps_beside(machine):
-    """Dig, curl, lift, swing by 0.45 rad, dump: where the soil is, and that it is all."""
+    """Dig, curl, lift, swing by 0.3 rad, dump: where the soil is, and that it is all."""
     machine.reset(posture(7.0, 0.2, UPRIGHT))
     soil, dynamics = machine.soil, machine.dynamics
     approach(machine, 0.3)
@@ -94,15 +94,15 @@ def test_a_whole_cycle_fills_carries_and_dumps_beside(machine):
         machine.step(machine.rates(0.0, 0.5, 0.0))
     carried, dug = soil.load_m3, soil.dug_m3
     assert carried > 0.7 * 0.5
-    for _ in range(round(0.45 / 0.3 / DT)):
+    for _ in range(round(0.3 / 0.3 / DT)):
         machine.step(np.array([0.3, 0.0, 0.0, 0.0]))
     # 0.6 rad/s2 at 5 m is 3 m/s2: a little of the heap is shaken off.
     assert 0.85 * carried < soil.load_m3 < carried
     carried = soil.load_m3
-    for _ in range(700):
+    for _ in range(1000):
         machine.step(np.array([0.0, 0.0, 0.0, -0.8]))
     assert soil.load_m3 < 0.02
-    aside = soil.loose_m[:, 40:].sum() * soil.config.cell_m**2
+    aside = soil.loose_m[:, 35:].sum() * soil.config.cell_m**2
     assert soil.outside_m3 == 0.0
     assert aside == pytest.approx(carried, rel=0.15)
     assert soil.dug_m3 == dug

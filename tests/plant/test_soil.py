@@ -548,3 +548,12 @@ def test_wrong_content_is_refused_in_one_sentence(model, key, value, words):
 def test_ground_of_another_shape_is_refused():
     with pytest.raises(ContractError, match="finite heights"):
         make().reset(surface_m=np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize(("x", "dt"), [(math.nan, DT), (math.inf, DT), (0.0, 0.0)])
+def test_a_pose_that_cannot_be_is_refused_and_changes_nothing(x, dt):
+    soil = make()
+    soil.load_m3 = 0.3
+    with pytest.raises(ContractError, match="finite pose"):
+        soil.interact(np.array([x, 0.0, -0.2]), turned(0.7), dt)
+    assert soil.load_m3 == 0.3 and not soil.bank_m.any() and not soil.loose_m.any()

@@ -213,7 +213,11 @@ def _push_blade(
     ahead = step[0] * tx + step[1] * ty + step[2] * sa
     full, H, V = _blade(p, s, w, max(0.0, ahead / dt), n)
     s[S_RESISTANCE] = full * (1.0 + p[P_SIDE_SHARE])
-    s[S_CUT], m = _mobilise(s[S_CUT], ahead, p[P_YIELD_CUT], dt, p[P_DAMP_S], 0.0)
+    # Along the force itself: a blade that the ground pulls down loses that pull by
+    # going down, so that soil only takes energy (but for its elastic part).
+    out_of_ground = step[2] * ca - (step[0] * f[F_TX] + step[1] * f[F_TY]) * sa
+    against = (H * ahead + V * out_of_ground) / max(math.hypot(H, V), 1e-9)
+    s[S_CUT], m = _mobilise(s[S_CUT], against, p[P_YIELD_CUT], dt, p[P_DAMP_S], 0.0)
     m *= 1.0 + p[P_SIDE_SHARE]
     # A third of the depth above the edge, along the plate.
     back = s[S_DEPTH] / 3.0 / math.sin(min(max(s[S_RAKE], RAKE_MIN), 0.5 * math.pi))

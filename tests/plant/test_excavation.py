@@ -179,6 +179,28 @@ def test_hard_clay_too_deep_stalls_without_chatter():
         machine.close()
 
 
+def test_soil_only_takes_energy_even_from_a_bucket_deep_in_clay():
+    """Pulled by the arm 1.2 m under the surface: boom and arm at their limits."""
+    machine = Excavation("clay_loam")
+    try:
+        machine.reset(posture(6.5, -1.2, math.radians(70.0)))
+        work, least, back = 0.0, 0.0, 0.0
+        before = machine.kinematics.tool_position.copy()
+        for _ in range(720):
+            machine.step(np.array([0.0, 0.0, 0.5, 0.0]))
+            now = machine.kinematics.tool_position
+            work += float(machine.soil.forces[:3, 3:].sum(axis=0) @ (now - before))
+            before[:] = now
+            least = min(least, work)
+            back = max(back, work - least)
+        assert work < -10e3
+        # What comes back at once is elastic: 500 kN x 10 mm / 2, and a little turning.
+        assert back < 5e3
+        assert np.abs(machine.dynamics.velocity).max() < 0.02  # it has stalled
+    finally:
+        machine.close()
+
+
 def test_two_runs_are_equal_to_the_last_bit(machine):
     ends = []
     for _ in range(2):

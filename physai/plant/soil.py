@@ -44,7 +44,7 @@ surface on a small grid around the edge. State extras, what a machine has: load 
 cylinder pressure (noisy), local height map and its age, distance of the pipe by plan.
 
 Numbers and their confidence: ``configs/soil/kinds.yaml`` and
-:mod:`physai.plant.ground`.
+:mod:`physai.plant.soil_settings`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ from physai.plant.earthmoving import (
     blade_coefficients,
     critical_height,
 )
-from physai.plant.ground import BucketConfig, SoilConfig, SoilKind, load_kinds
+from physai.plant.soil_settings import BucketConfig, SoilConfig, SoilKind, load_kinds
 from physai.plant.slump_kernel import slump
 from physai.types import Array
 

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from physai.body.capsules import closest_fractions
 from physai.config import Config
-from physai.plant.ground import BucketConfig
+from physai.plant.soil_settings import BucketConfig
 from physai.plant.soil import Soil
 from physai.types import Array
 

@@ -11,7 +11,7 @@ import numpy as np
 import pybullet
 
 from physai.plant.bullet import BulletDynamics
-from physai.plant.ground import SoilConfig, load_bucket
+from physai.plant.soil_settings import SoilConfig, load_bucket
 from physai.plant.scene import SceneConfig
 from physai.plant.soil import Soil
 from physai.robot.description import load_robot

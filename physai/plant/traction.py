@@ -42,6 +42,9 @@ from physai.types import Array
 
 __all__ = ["Body", "Traction"]
 
+_STANDING_M_S = 0.1
+"""Speed below which the parking brake engages (project choice)."""
+
 _ROLES = {"driven": DRIVEN, "steered": STEERED, "caster": CASTER}
 
 
@@ -141,7 +144,7 @@ class Traction:
         angle = math.atan(-angular * self.base.wheelbase_m / linear)
         return min(max(angle, -steering.angle_max_rad), steering.angle_max_rad)
 
-    def _advance_drive(self) -> None:
+    def _advance_drive(self, standing: bool) -> None:
         """Ramp the drive by one step: speeds, steering, wheel speeds, force limits."""
         braking = [False, False]
         for k in range(2):
@@ -163,16 +166,19 @@ class Traction:
         np.multiply(self._wheels[:, 1], -w * drive.yaw_slip, out=self._target)
         self._target += v
         self._target[self._role != DRIVEN] = 0.0
-        self._power[:] = 0.5 * (
-            drive.brake_force_max_n if braking[0] else drive.force_max_n
-        )
+        most = drive.brake_force_max_n if braking[0] else drive.force_max_n
+        if standing and v == 0.0 and not self._asked.any():
+            most = drive.holding_force_max_n
+        self._power[:] = 0.5 * most
 
     def press(self, body: Body) -> None:
         """Compute what the ground does to the base during the next step.
 
         Advances the drive by one step and writes force, torque, load and effort.
         """
-        self._advance_drive()
+        twist = body.twist
+        speed = math.sqrt(twist[0] ** 2 + twist[1] ** 2 + twist[2] ** 2)
+        self._advance_drive(speed < _STANDING_M_S)
         ground = self.ground
         press_wheels(
             body.mass_kg,

@@ -100,7 +100,8 @@ PENDULUM = """
   <link name="bob"><inertial><origin xyz="0 0 -0.5"/><mass value="2"/>
     <inertia ixx="0.1" iyy="0.1" izz="0.1" ixy="0" ixz="0" iyz="0"/></inertial></link>
   <joint name="hinge" type="revolute"><parent link="stand"/><child link="bob"/>
-    <axis xyz="0 1 0"/></joint>
+    <axis xyz="0 1 0"/><limit lower="-3" upper="3" velocity="9" effort="1e-9"/>
+  </joint>
 </robot>
 """
 PENDULUM_YAML = """
@@ -156,14 +157,15 @@ def test_axle_loads_are_those_of_the_makers_sheet(load, front, rear):
     dynamics, _ = start("truck", lift=0.0, payload_kg=load)
     run(dynamics, 1.0)
     kilograms = dynamics.wheel_load / G
-    assert kilograms[:2].sum() == pytest.approx(front, rel=0.002)
-    assert kilograms[2] == pytest.approx(rear, rel=0.005)
+    assert kilograms[:2].sum() == pytest.approx(front, rel=0.003)
+    # The springs tilt the laden truck by 6 mrad, its centre of mass by 2 mm.
+    assert kilograms[2] == pytest.approx(rear, rel=0.01)
 
 
 @pytest.mark.parametrize("heading_deg", [0, 90, 180])
 @pytest.mark.parametrize("name", list(GROUND))
 def test_it_stands_still_on_ten_degrees(name, heading_deg):
-    dynamics, robot = start(name, payload_kg=load_robot(name).payload.mass_max_kg)
+    dynamics, _ = start(name, payload_kg=load_robot(name).payload.mass_max_kg)
     dynamics.set_gravity(tilted(math.radians(10.0), math.radians(heading_deg)))
     run(dynamics, 2.0)
     before = dynamics.base_pose.copy()
@@ -173,7 +175,7 @@ def test_it_stands_still_on_ten_degrees(name, heading_deg):
 
 
 def test_a_reset_forgets_everything():
-    dynamics, robot = world("truck")
+    dynamics, _ = start("truck")
 
     def digest():
         start("truck", payload_kg=500.0, friction_scale=0.5, linear_m_s=1.0)
@@ -183,11 +185,8 @@ def test_a_reset_forgets_everything():
     start("truck", payload_kg=2000.0, linear_m_s=3.0)
     run(dynamics, 1.0, -1.0, 0.3)
     assert digest() == first
-    dynamics, _ = start("truck")
-    assert dynamics.wheel_load[2] == 0.0 and dynamics.position[:2].tolist() == [
-        0.0,
-        0.0,
-    ]
+    start("truck")
+    assert dynamics.position[:2].tolist() == [0.0, 0.0]
 
 
 # Driving
@@ -216,7 +215,7 @@ def test_speed_and_yaw_rate_are_tracked(name, linear, angular):
     rise = np.diff(rows[:, 0]) * HZ
     most = robot.acceleration_max[0]
     assert np.abs(rise).max() <= 1.2 * most + 0.02, "the ramp keeps its acceleration"
-    turned = np.unwrap(2.0 * np.arctan2(dynamics.base_pose[5], dynamics.base_pose[6]))
+    turned = 2.0 * math.atan2(dynamics.base_pose[5], dynamics.base_pose[6])
     assert math.remainder(dynamics.position[1] - turned, 2 * math.pi) == pytest.approx(
         0.0, abs=0.02
     )
@@ -375,7 +374,8 @@ def test_the_crawler_rolls_over_at_the_angle_of_its_geometry(
     if not sideways:
         uphill = np.array([0, 1, 2, 3, 5, 6, 7, 8])
     found = tipping_angle(dynamics, heading, uphill, 70.0)
-    assert found == pytest.approx(expected_deg, abs=1.5)
+    # Its springs lean it over: less than two degrees.
+    assert expected_deg - 2.0 < found < expected_deg + 0.2
 
 
 def test_the_truck_rolls_over_the_side_of_its_support_triangle():
@@ -389,11 +389,18 @@ def test_the_truck_rolls_over_the_side_of_its_support_triangle():
 
 @pytest.mark.parametrize("lift", [1.8, 2.4, 3.0])
 def test_the_laden_truck_tips_forward_at_the_deceleration_of_its_axle_loads(lift):
-    """a = g x / h: x from the sheet's laden axle loads, h from masses and lift."""
+    """a = g x / h: x from the sheet's laden axle loads, h from masses and lift.
+
+    On the front springs alone it leans forward by m g / (k L), its centre of mass by h
+    times that.
+    """
     dynamics, robot = start("truck", lift=lift, payload_kg=2000.0, linear_m_s=4.0)
     behind = 630.0 * 1.508 / 5306.0
     height = (3306.0 * 0.6 + 2000.0 * 0.62 + 2250.0 * lift) / 5306.0
-    expected = G * behind / height
+    rigid = G * behind / height
+    stiffness = 2.0 * robot.base.wheels[0].stiffness_n_per_m
+    lean = 5306.0 * G / stiffness / 1.508
+    expected = G * (behind - height * lean) / height
     speed, target = 4.0, np.zeros(3)
     asked = 0.0
     while dynamics.wheel_load[2] > 0.0 or asked < 0.2:
@@ -404,7 +411,8 @@ def test_the_laden_truck_tips_forward_at_the_deceleration_of_its_axle_loads(lift
         dynamics.set_velocity(target)
         dynamics.step()
         assert asked < 1.5, "it never tipped"
-    assert asked == pytest.approx(expected, rel=0.06)
+    assert asked == pytest.approx(expected, rel=0.02)
+    assert 0.9 * rigid < asked < rigid
 
 
 @pytest.mark.parametrize(("lift", "tips"), [(0.1, False), (0.7, False), (2.6, True)])

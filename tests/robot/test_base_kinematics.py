@@ -109,7 +109,7 @@ def test_solving_for_a_tool_pose_leaves_the_base_alone():
     k = Kinematics(robot, np.array([1.0, 2.0, 0.0, 0.0, 0.0, 0.6, 0.8]))
     start = robot.home_position
     k.update(start)
-    goal, turn = k.tool_position + [0.05, -0.08, 0.1], k.tool_rotation.copy()
+    goal, turn = k.tool_position + np.array([0.05, -0.08, 0.1]), k.tool_rotation.copy()
     q, error = k.solve_position(goal, turn, start)
     assert error < 1e-3
     np.testing.assert_array_equal(q[:2], 0.0)

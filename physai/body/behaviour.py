@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+import numba
 import numpy as np
 from pydantic import Field, model_validator
 
@@ -160,13 +161,13 @@ class Motion:
     started_s: float = math.nan
     goal: Array | None = None
     memory: float = 0.0
-    phase: list[float] = field(default_factory=list)
+    phase: Array = field(default_factory=lambda: np.zeros(0))
 
-    def phases(self, count: int) -> list[float]:
+    def phases(self, count: int) -> Array:
         """Return the behaviour's own random phases, the same in every step [rad]."""
-        if not self.phase:
+        if not len(self.phase):
             rng = generator(self.seed, self.stream)
-            self.phase = rng.uniform(0.0, 2.0 * math.pi, count).tolist()
+            self.phase = rng.uniform(0.0, 2.0 * math.pi, count)
         return self.phase
 
     def elapsed(self, time_s: float, view: PersonView) -> float:
@@ -199,25 +200,45 @@ def _rise_time(distance: float, peak_speed: float) -> float:
     return max(0.2, 1.875 * distance / peak_speed)
 
 
-def rest(motion: Motion, elapsed: float, view: PersonView, posture: Posture) -> None:
-    """Postural sway of the head, 5 mm RMS (seated; design default), slow."""
-    phases, amplitude = motion.phases(6), _number(motion.config.amplitude_m) or 0.005
+@numba.njit(cache=True)
+def _sway(
+    elapsed: float, amplitude: float, phases: Array
+) -> tuple[float, float, float]:
+    """Slow displacement of a seated head from where it began [m]."""
+    x = y = z = 0.0
     for axis in range(3):
         slow, fast = phases[2 * axis], phases[2 * axis + 1]
         size = amplitude * (0.5 if axis == 2 else 1.0)
-        posture.head_offset_m[axis] += size * (
+        value = size * (
             math.sin(2 * math.pi * 0.17 * elapsed + slow)
             + 0.5 * math.sin(2 * math.pi * 0.41 * elapsed + fast)
             - math.sin(slow)
             - 0.5 * math.sin(fast)
         )
+        if axis == 0:
+            x = value
+        elif axis == 1:
+            y = value
+        else:
+            z = value
+    return x, y, z
+
+
+def rest(motion: Motion, elapsed: float, view: PersonView, posture: Posture) -> None:
+    """Postural sway of the head, 5 mm RMS (seated; design default), slow."""
+    amplitude = _number(motion.config.amplitude_m) or 0.005
+    offset = posture.head_offset_m
+    x, y, z = _sway(elapsed, amplitude, motion.phases(6))
+    offset[0] += x
+    offset[1] += y
+    offset[2] += z
 
 
 def tremor(motion: Motion, elapsed: float, view: PersonView, posture: Posture) -> None:
     """Head tremor: 4 mm at 5 Hz with 20 % slow phase noise (design default, 75+)."""
     size = _number(motion.config.amplitude_m) or 0.004
     f = _number(motion.config.frequency_hz)
-    phase = motion.phases(2)
+    phase = motion.phases(2).tolist()
     turn = 2 * math.pi * f * elapsed + 1.2 * math.sin(
         2 * math.pi * 0.3 * elapsed + phase[1]
     )

@@ -295,6 +295,43 @@ def _pose_person(
         _set(capsules[14 + side], knee - 0.02 * h * up, heel, 0.033 * h * g)
 
 
+@numba.njit(cache=True)
+def _move_person(
+    seat: Array,
+    yaw: float,
+    stature: float,
+    girth: float,
+    sitting: float,
+    numbers: Array,
+    hands: Array,
+    dt_s: float,
+    capsules: Array,
+    previous: Array,
+    velocity: Array,
+    rotations: Array,
+    mouth: Array,
+) -> None:
+    """Pose a person at the end of a step and derive the velocities over it."""
+    for s in range(capsules.shape[0]):
+        for c in range(7):
+            previous[s, c] = capsules[s, c]
+    _pose_person(
+        seat,
+        yaw,
+        stature,
+        girth,
+        sitting,
+        numbers,
+        hands,
+        capsules,
+        rotations,
+        mouth,
+    )
+    for s in range(capsules.shape[0]):
+        for c in range(6):
+            velocity[s, c] = (capsules[s, c] - previous[s, c]) / dt_s
+
+
 class Person:
     """One seated person over an episode.
 
@@ -310,6 +347,8 @@ class Person:
         previous: (16, 7) at its start.
         capsule_velocity: (16, 6) velocities of both end points over the step [m/s].
         segment_rotation: (16, 3, 3) forward, left, up of every segment, world.
+        mouth_frame: (3, 3) middle of the lips [m], outward axis, up; world.
+        opening_m: Height of the mouth's opening.
         consent: Whether the person agrees to be fed.
         stop_signal: Whether the person asks to stop.
     """
@@ -337,11 +376,11 @@ class Person:
         self.previous = np.zeros((SEGMENT_COUNT, 7))
         self.capsule_velocity = np.zeros((SEGMENT_COUNT, 6))
         self.segment_rotation = np.zeros((SEGMENT_COUNT, 3, 3))
-        self._mouth = np.zeros((3, 3))
+        self.mouth_frame = np.zeros((3, 3))
         self._numbers = np.zeros(6)
         self._hands = np.zeros((2, 3))
         self._rest_hands = self._resting_hands()
-        self.consent, self.stop_signal, self._opening = True, False, 0.0
+        self.consent, self.stop_signal, self.opening_m = True, False, 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -350,7 +389,7 @@ class Person:
             Motion(behaviour, self._seed, f"{self._name}.{index}.{behaviour.kind}")
             for index, behaviour in enumerate(self._behaviours)
         ]
-        self._apply(Posture())
+        self._apply(Posture(), 1.0)
         self.previous[:] = self.capsules
         self.capsule_velocity[:] = 0.0
 
@@ -358,10 +397,10 @@ class Person:
     def mouth(self) -> Mouth:
         """The mouth at the end of the last step."""
         return Mouth(
-            self._mouth[0],
-            self._mouth[1],
-            self._mouth[2],
-            self._opening,
+            self.mouth_frame[0],
+            self.mouth_frame[1],
+            self.mouth_frame[2],
+            self.opening_m,
             MOUTH_HALF_WIDTH_M,
         )
 
@@ -378,12 +417,7 @@ class Person:
             elapsed = motion.elapsed(time_s, view)
             if elapsed >= 0.0:
                 BEHAVIOURS[motion.config.kind](motion, elapsed, view, posture)
-        self.previous[:] = self.capsules
-        self._apply(posture)
-        np.subtract(
-            self.capsules[:, :6], self.previous[:, :6], out=self.capsule_velocity
-        )
-        self.capsule_velocity /= dt_s
+        self._apply(posture, dt_s)
 
     def _resting_hands(self) -> Array:
         h = self.config.stature_m
@@ -392,30 +426,32 @@ class Person:
         lap = self._seat + 0.17 * h * forward + np.array([0.0, 0.0, 0.125 * h])
         return np.stack([lap + 0.06 * h * left, lap - 0.06 * h * left])
 
-    def _apply(self, posture: Posture) -> None:
-        n = self._numbers
-        n[0], n[1], n[2] = (
+    def _apply(self, posture: Posture, dt_s: float) -> None:
+        self._numbers[:] = (
             posture.lean_rad,
             posture.head_yaw_rad,
             posture.head_pitch_rad,
+            *posture.head_offset_m,
         )
-        n[3:] = posture.head_offset_m
         self._hands[:] = self._rest_hands
         for side, (goal, share) in posture.hand_target.items():
             index = 0 if side == "left" else 1
             self._hands[index] += share * (goal - self._rest_hands[index])
-        _pose_person(
+        _move_person(
             self._seat,
             self.seat.yaw_rad,
             self.config.stature_m,
             self._girth,
             self._sitting,
-            n,
+            self._numbers,
             self._hands,
+            dt_s,
             self.capsules,
+            self.previous,
+            self.capsule_velocity,
             self.segment_rotation,
-            self._mouth,
+            self.mouth_frame,
         )
-        self._opening = posture.opening_m
+        self.opening_m = posture.opening_m
         self.consent = posture.consent and not posture.stop_signal
         self.stop_signal = posture.stop_signal

@@ -205,18 +205,19 @@ class BulletDynamics:
         if self._base is not None:
             self._base.feel(point, force)
 
-    def step(self) -> None:
-        """Advance by one physics step."""
-        base = self._base
-        if base is None:
-            pybullet.stepSimulation(physicsClientId=self._client)
-            return
-        if base.due:
-            self._read_joints()
-            base.refresh(self.position)
-        base.press()
-        pybullet.stepSimulation(physicsClientId=self._client)
-        base.advance()
+    def step(self, count: int = 1) -> None:
+        """Advance by so many physics steps."""
+        step, client, base = pybullet.stepSimulation, self._client, self._base
+        for _ in range(count):
+            if base is None:
+                step(physicsClientId=client)
+                continue
+            if base.due:
+                self._read_joints()
+                base.refresh(self.position)
+            base.press()
+            step(physicsClientId=client)
+            base.advance()
 
     def read(self) -> None:
         """Update position, velocity and effort, and pose and twist of the base."""

@@ -219,7 +219,9 @@ class ContactModel:
 
     @property
     def gap_m(self) -> float:
-        """Smallest gap of any pair at the last :meth:`substep` [m]."""
+        """Least gap that any pair can have now [m]: exact after a :meth:`substep`,
+        a lower bound after a :meth:`skip`.
+        """
         return float(self._gap[0])
 
     @property
@@ -249,10 +251,16 @@ class ContactModel:
         reach = max(speed_bound_m_s, 1e-9) * self.settings.substep_s
         return max(0, int(min(free / reach, 1e6)) - 2)
 
-    def skip(self) -> int:
-        """Let one substep pass in which nothing can touch; return 0."""
+    def skip(self, substeps: int, speed_bound_m_s: float) -> None:
+        """Let substeps pass in which nothing can touch.
+
+        Args:
+            substeps: How many.
+            speed_bound_m_s: Largest speed at which anything closed in during them; the
+                gap that is remembered shrinks by it.
+        """
         self._count = 0
-        return 0
+        self._gap[0] -= substeps * speed_bound_m_s * self.settings.substep_s
 
     def add_mouth(
         self,

@@ -68,8 +68,8 @@ class Dynamics(Protocol):
         """
         ...
 
-    def step(self) -> None:
-        """Advance by one physics step."""
+    def step(self, count: int = 1) -> None:
+        """Advance by so many physics steps."""
         ...
 
     def read(self) -> None:

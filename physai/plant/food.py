@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
+import numba
 from pydantic import Field
 
 from physai.config import Config
@@ -48,6 +49,7 @@ class FoodSettings(Config):
     """Share lost per second while the utensil touches the face (project choice)."""
 
 
+@numba.njit(cache=True)
 def apparent_tilt(normal_in_world: Array, acceleration_m_s2: Array) -> float:
     """Return the angle between a spoon's normal and the apparent vertical.
 
@@ -59,13 +61,13 @@ def apparent_tilt(normal_in_world: Array, acceleration_m_s2: Array) -> float:
         Angle [rad] from 0 to pi; pi / 2 where the spoon falls freely, since nothing
         holds the food down then.
     """
-    x, y = float(acceleration_m_s2[0]), float(acceleration_m_s2[1])
-    z = float(acceleration_m_s2[2]) + GRAVITY_M_S2
+    x, y, z = acceleration_m_s2[0], acceleration_m_s2[1], acceleration_m_s2[2]
+    z += GRAVITY_M_S2
     size = math.sqrt(x * x + y * y + z * z)
     if size < 1e-3 * GRAVITY_M_S2:
         return 0.5 * math.pi
     n = normal_in_world
-    cosine = (x * float(n[0]) + y * float(n[1]) + z * float(n[2])) / size
+    cosine = (x * n[0] + y * n[1] + z * n[2]) / size
     return math.acos(min(1.0, max(-1.0, cosine)))
 
 

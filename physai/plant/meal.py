@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from physai.body.capsules import closest_points
-from physai.body.person import Person
+from physai.body.person import MOUTH_HALF_WIDTH_M, Person
 from physai.config import Config
 from physai.plant.contact import ContactModel
 from physai.plant.face_tracker import EXTRAS, FaceTracker, FaceTrackerConfig
@@ -42,9 +43,8 @@ TRUTH_EXTRAS = (
 _NEAR_M = 0.15
 """Closer than this to the lips every substep counts."""
 
-
-_FACE_AREAS = (1, 2, 3)
-"""Skull, forehead and face among the body areas of ISO/TS 15066 Table A.2."""
+_FACE_ZONE_M = 0.3
+"""Within this distance of the face the tool's speed is reported."""
 
 
 class MealConfig(Config):
@@ -85,9 +85,10 @@ class Meal:
         self._mouth = MouthModel(robot.tool.stiffness_n_per_m or math.inf, config.mouth)
         self._tracker = FaceTracker(config.face_tracker, scenario.seed, steps)
         self._shapes = np.flatnonzero(robot.shapes.utensil)
-        self._shape_set = frozenset(int(shape) for shape in self._shapes)
+        self._utensils = robot.shapes.utensil
         self._utensil = np.zeros((len(self._shapes), 7))
         self._speed = np.zeros((len(self._shapes), 6))
+        self._lips = np.zeros(3)
         self.near = False
         self._step_depth = self._step_force = 0.0
         self._exempt: npt.NDArray[np.bool_] = np.zeros(
@@ -116,24 +117,31 @@ class Meal:
         Returns:
             (P, R) shapes that are in the mouth; None if there are none.
         """
-        mouth, model = person.mouth, self._mouth
-        # The mouth moves with the face capsule between the ends of the period.
-        shift = (1.0 - fraction) * (person.previous[1, :3] - person.capsules[1, :3])
-        position = mouth.position + shift
-        np.take(capsules, self._shapes, axis=0, out=self._utensil)
-        self.near = bool(np.abs(self._utensil[-1, 3:6] - position).max() < _NEAR_M)
+        mouth, model = person.mouth_frame, self._mouth
+        self.near = _reach(
+            capsules,
+            velocity,
+            self._shapes,
+            mouth[0],
+            person.previous[1],
+            person.capsules[1],
+            fraction,
+            _NEAR_M,
+            self._utensil,
+            self._speed,
+            self._lips,
+        )
         if not self.near:
             model.reset()
             return None
-        np.take(velocity, self._shapes, axis=0, out=self._speed)
         force = model.substep(
             self._utensil,
             self._speed,
-            position,
-            mouth.axis,
-            mouth.up,
-            mouth.opening_m,
-            mouth.half_width_m,
+            self._lips,
+            mouth[1],
+            mouth[2],
+            person.opening_m,
+            MOUTH_HALF_WIDTH_M,
             person.capsule_velocity[1, :3],
         )
         self._step_depth = max(self._step_depth, model.insertion_depth_m)
@@ -152,30 +160,19 @@ class Meal:
         return self._exempt
 
     def advance(
-        self,
-        dt_s: float,
-        kinematics: Kinematics,
-        velocity: Array,
-        person: Person,
-        contact: Contact,
+        self, dt_s: float, kinematics: Kinematics, person: Person, contact: Contact
     ) -> None:
         """Move food over one control period.
 
         Args:
             dt_s: Control period [s].
-            kinematics: Of the robot, at the end of it.
-            velocity: (n,) joint velocities.
+            kinematics: Of the robot, posture and velocity at the end of it.
             person: Who eats.
             contact: Contacts of the period.
         """
-        tcp = kinematics.tool_jacobian()[:3] @ velocity
+        tcp = kinematics.tool_velocity.copy()
         before = tcp if self._tcp_velocity is None else self._tcp_velocity
         self._tcp_velocity = tcp
-        touched = any(
-            contact.force_peak_n[0, area] > 0.0
-            and int(contact.link[0, area]) in self._shape_set
-            for area in _FACE_AREAS
-        )
         self.food.step(
             dt_s,
             kinematics.tool_rotation[:, 2],
@@ -183,7 +180,7 @@ class Meal:
             self._mouth.inside,
             self._mouth.insertion_depth_m,
             person.consent and not person.stop_signal,
-            touched,
+            _touches_face(contact.force_peak_n, contact.link, self._utensils),
         )
 
     def look(self, time_s: float, step: int, person: Person) -> None:
@@ -201,25 +198,19 @@ class Meal:
         return self._tracker.read(time_s)
 
     def truth(
-        self, kinematics: Kinematics, person: Array, velocity: Array
-    ) -> tuple[Array, Array]:
-        """Return exact extras and the true extras of the control step.
+        self, kinematics: Kinematics, person: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return exact extras, their ages and the true extras of the control step.
 
         Args:
-            kinematics: Of the robot.
+            kinematics: Of the robot, posture and velocity.
             person: (S, 7) true capsules of who eats.
-            velocity: (n,) true joint velocities.
         """
-        capsules = kinematics.capsules()
-        distance = min(
-            closest_points(capsules[shape], person[segment], _A, _B, _N)
-            for shape in self._shapes
-            for segment in (0, 1)
-        )
+        distance = _face_distance(kinematics.capsules(), self._shapes, person)
         speed = 0.0
-        if distance <= 0.3:
-            tcp = kinematics.tool_jacobian()[:3] @ velocity
-            speed = math.sqrt(float(tcp @ tcp))
+        if distance <= _FACE_ZONE_M:
+            x, y, z = kinematics.tool_velocity.tolist()
+            speed = math.sqrt(x * x + y * y + z * z)
         more = np.array(
             [
                 self.food.in_mouth,
@@ -231,7 +222,67 @@ class Meal:
             ]
         )
         self._step_depth = self._step_force = 0.0
-        return self._tracker.exact.copy(), more
+        return self._tracker.exact, _NO_AGE, more
 
 
-_A, _B, _N = np.zeros(3), np.zeros(3), np.zeros(3)
+_NO_AGE = np.zeros(len(EXTRAS))
+_NO_AGE.setflags(write=False)
+
+
+@numba.njit(cache=True)
+def _touches_face(peak: Array, link: Array, utensils: npt.NDArray[np.bool_]) -> bool:
+    """Whether a utensil touches skull, forehead or face of the first person."""
+    for area in range(1, 4):
+        if (
+            peak[0, area] > 0.0
+            and link[0, area] >= 0.0
+            and utensils[int(link[0, area])]
+        ):
+            return True
+    return False
+
+
+@numba.njit(cache=True)
+def _face_distance(
+    capsules: Array, shapes: npt.NDArray[np.int64], person: Array
+) -> float:
+    """Distance of the nearest utensil shape from head and face [m]."""
+    a, b, normal = np.empty(3), np.empty(3), np.empty(3)
+    nearest = np.inf
+    for shape in shapes:
+        for segment in range(2):
+            d = closest_points(capsules[shape], person[segment], a, b, normal)
+            nearest = min(nearest, d)
+    return nearest
+
+
+@numba.njit(cache=True)
+def _reach(
+    capsules: Array,
+    velocity: Array,
+    shapes: npt.NDArray[np.int64],
+    lips: Array,
+    previous: Array,
+    face: Array,
+    fraction: float,
+    near: float,
+    utensil: Array,
+    speed: Array,
+    place: Array,
+) -> bool:
+    """Place the mouth within the period; copy the utensil where it is near.
+
+    The mouth moves with the face capsule between the ends of the period.
+    """
+    tip = shapes[shapes.shape[0] - 1]
+    close = True
+    for i in range(3):
+        place[i] = lips[i] + (1.0 - fraction) * (previous[i] - face[i])
+        close = close and abs(capsules[tip, 3 + i] - place[i]) < near
+    if close:
+        for u in range(shapes.shape[0]):
+            for c in range(7):
+                utensil[u, c] = capsules[shapes[u], c]
+            for c in range(6):
+                speed[u, c] = velocity[shapes[u], c]
+    return close

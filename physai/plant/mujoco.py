@@ -81,10 +81,11 @@ class MujocoDynamics:
             self.data.qfrc_applied,
         )
 
-    def step(self) -> None:
-        """Advance by one physics step."""
-        mujoco.mj_step(self.model, self.data)
-        self.data.qfrc_applied[:] = 0.0
+    def step(self, count: int = 1) -> None:
+        """Advance by so many physics steps."""
+        for _ in range(count):
+            mujoco.mj_step(self.model, self.data)
+            self.data.qfrc_applied[:] = 0.0
 
     def read(self) -> None:
         """Update position, velocity and effort."""

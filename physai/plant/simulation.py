@@ -20,6 +20,13 @@ from physai.plant.contact import ContactModel
 from physai.plant.dynamics import Dynamics
 from physai.plant.faults import FaultInjector
 from physai.plant.meal import Meal
+from physai.plant.motion import (
+    closing_speed,
+    middle_velocity,
+    place_between,
+    ramp,
+    see_robot,
+)
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.plant.sensors import ForceSensor, JointSensor
 from physai.plant.tracker import BodyTracker
@@ -70,7 +77,10 @@ class SimulatedPlant:
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
         self.time_s, self.step_count = 0.0, 0
         self.last_contact: Contact
-        self._capsules = np.zeros((0, SEGMENT_COUNT, 7))
+        self._speeds = np.zeros((0, SEGMENT_COUNT, 6))
+        self._set_points = np.zeros((config.substeps, self._count))
+        self._fresh = False
+        self._capsules: Array
         self._state: State
         self._truth: Truth
 
@@ -152,15 +162,13 @@ class SimulatedPlant:
         self.time_s = self.step_count * self.period_s
         self.dynamics.read()
         self.kinematics.update(self.dynamics.position)
+        self.kinematics.capsule_velocity(self.dynamics.velocity)
+        self._fresh = True
         assert self._contact is not None
         self.last_contact = self._contact.contact()
         if self._meal is not None:
             self._meal.advance(
-                self.period_s,
-                self.kinematics,
-                self.dynamics.velocity,
-                self.people[0],
-                self.last_contact,
+                self.period_s, self.kinematics, self.people[0], self.last_contact
             )
         self._look()
         self._assemble()
@@ -177,89 +185,101 @@ class SimulatedPlant:
             for index, person in enumerate(scenario.people)
         ]
         count = len(self.people)
-        if self._contact is None or len(self._capsules) != count:
+        if self._contact is None or len(self._speeds) != count:
             self._contact = ContactModel(
                 self._regions, self.robot.shapes, count, self.config.contact
             )
-            self._capsules = np.zeros((count, SEGMENT_COUNT, 7))
             self._between = np.zeros((count, SEGMENT_COUNT, 7))
             self._speeds = np.zeros((count, SEGMENT_COUNT, 6))
             self._rotations = np.zeros((count, SEGMENT_COUNT, 3, 3))
+            self._no_age = np.zeros(count)
+            self._no_age.setflags(write=False)
         self._contact.reset()
+        self._speeds[:] = 0.0
         self.kinematics.update(self.dynamics.position)
-        self._update_view()
-        for index, person in enumerate(self.people):
-            self._capsules[index] = person.capsules
-            self._rotations[index] = person.segment_rotation
+        self.kinematics.capsule_velocity(self.dynamics.velocity)
+        self._fresh = True
         self.last_contact = self._contact.contact()
 
     def _update_view(self) -> None:
-        capsules = self.kinematics.capsules()
-        self._view.tool_position = self.kinematics.tool_position.copy()
-        self._view.gripper_position = capsules[self._fingers, :3].copy()
-        if self.people and self._tip >= 0:
-            tip = capsules[self._tip, 3:6]
-            mouth = self.people[0].mouth.position
-            self._view.utensil_distance_m = float(np.linalg.norm(tip - mouth))
+        view, k = self._view, self.kinematics
+        view.utensil_distance_m = see_robot(
+            k.capsules(),
+            k.tool_position,
+            self._fingers,
+            self._tip if self.people else -1,
+            self.people[0].mouth_frame[0] if self.people else k.tool_position,
+            view.tool_position,
+            view.gripper_position,
+        )
 
     def _move_people(self) -> None:
         self._update_view()
+        end_s = self.time_s + self.period_s
         for index, person in enumerate(self.people):
-            person.advance(self.time_s + self.period_s, self.period_s, self._view)
+            person.advance(end_s, self.period_s, self._view)
             self._speeds[index] = person.capsule_velocity
-            self._rotations[index] = person.segment_rotation
 
     def _step_physics(self) -> None:
         """All physics steps of a control period, with contacts where possible."""
         n, h, dynamics = self.config.substeps, self.substep_s, self.dynamics
-        change = self._target - self._velocity
-        ramp_s = float((np.abs(change) / self.robot.acceleration_max).max())
-        start = self._velocity.copy()
-        contact = self._contact
+        contact, k = self._contact, self.kinematics
         assert contact is not None
         contact.begin_step()
         self._force.begin_step()
-        bound = self._speed_bound(start)
-        skip = 0 if self.people else n
-        settled = ramp_s <= 0.0
-        for k in range(n):
-            if not settled:
-                share = 1.0 if ramp_s <= 0.0 else min(1.0, (k + 1) * h / ramp_s)
-                np.multiply(change, share, out=self._velocity)
-                self._velocity += start
-                dynamics.set_velocity(self._velocity)
-                settled = share >= 1.0
-            if skip > 0:
-                skip -= 1
-                contact.skip()
-                self._force.feel(None)
+        bound = closing_speed(
+            self._velocity,
+            self._target,
+            k.buffer,
+            k.size,
+            self._speeds,
+        )
+        count = ramp(
+            self._velocity,
+            self._target,
+            self.robot.acceleration_max,
+            h,
+            self._set_points,
+        )
+        i = 0
+        while i < n:
+            free = self._free_substeps(bound)
+            if free > 0:
+                free = min(free, n - i)
+                contact.skip(free, bound)
+                self._force.feel(None, free)
             else:
-                self._touch(k / n)
-                skip = contact.substeps_until_possible(bound)
-                if self._meal is not None and self._meal.near:
-                    skip = 0
-            dynamics.step()
+                free = 1
+                self._touch(i / n)
+            for j in range(i, min(i + free, count)):
+                dynamics.set_velocity(self._set_points[j])
+                dynamics.step(1)
+            dynamics.step(min(free, i + free - max(i, count)))
+            self._fresh = False
+            i += free
 
-    def _speed_bound(self, velocity: Array) -> float:
-        """How fast any point of robot and person can close in during this period."""
-        self.kinematics.capsules()
-        now = float(np.abs(self.kinematics.capsule_velocity(velocity)).max())
-        then = float(np.abs(self.kinematics.capsule_velocity(self._target)).max())
-        person = float(np.abs(self._speeds).max()) if self.people else 0.0
-        return math.sqrt(3.0) * (max(now, then) + person) * 1.2 + 0.05
+    def _free_substeps(self, bound_m_s: float) -> int:
+        """Return how many substeps need no look at contacts."""
+        if not self.people or self._contact is None:
+            return self.config.substeps
+        if self._meal is not None and self._meal.near:
+            return 0
+        return self._contact.substeps_until_possible(bound_m_s)
 
     def _touch(self, fraction: float) -> None:
         """One substep of the contact model; its forces go to the engine."""
         contact, dynamics, k = self._contact, self.dynamics, self.kinematics
         assert contact is not None
-        dynamics.read()
-        k.update(dynamics.position)
+        if not self._fresh:
+            dynamics.read()
+            k.update(dynamics.position)
         capsules = k.capsules()
         velocity = k.capsule_velocity(dynamics.velocity)
         for index, person in enumerate(self.people):
-            np.subtract(person.capsules, person.previous, out=self._between[index])
-            self._between[index] *= fraction
-            self._between[index] += person.previous
+            place_between(
+                person.previous, person.capsules, fraction, self._between[index]
+            )
+            self._rotations[index] = person.segment_rotation
         exempt = None
         if self._meal is not None:
             exempt = self._meal.touch(
@@ -289,9 +309,11 @@ class SimulatedPlant:
 
     def _look(self) -> None:
         """Let trackers look at the end of a control period."""
+        capsules = np.empty((len(self.people), SEGMENT_COUNT, 7))
         for index, person in enumerate(self.people):
-            self._capsules[index] = person.capsules
-        self._tracker.observe(self.time_s, self._capsules)
+            capsules[index] = person.capsules
+        self._capsules = capsules
+        self._tracker.observe(self.time_s, capsules)
         if self._meal is not None:
             self._meal.look(self.time_s, self.step_count, self.people[0])
 
@@ -302,18 +324,10 @@ class SimulatedPlant:
         effort, tool = d.effort.copy(), self.kinematics.tool_pose().copy()
         measured, rate = self._joints.read(self.step_count, position, velocity)
         people = len(self.people)
-        zero = np.zeros(people)
-        middle = (
-            0.5 * (self._speeds[:, :, :3] + self._speeds[:, :, 3:])
-            if people
-            else np.zeros((0, SEGMENT_COUNT, 3))
-        )
-        extras, ages, exact, more = _NONE, _NONE, _NONE, _NONE
+        extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
         if self._meal is not None:
             extras, ages = self._meal.extras(self.time_s)
-            exact, more = self._meal.truth(
-                self.kinematics, self._capsules[0], d.velocity
-            )
+            exact, none, more = self._meal.truth(self.kinematics, self._capsules[0])
         force = self._force.read(self.step_count)
         state = State(
             self.time_s,
@@ -327,7 +341,7 @@ class SimulatedPlant:
             tool,
             force,
             0.0,
-            self._tracker.capsules.copy(),
+            self._tracker.capsules,
             self._tracker.velocity,
             self._tracker.ages(self.time_s),
             self._tracker.frame_age(self.time_s) if people else 0.0,
@@ -354,16 +368,16 @@ class SimulatedPlant:
                 tool,
                 force,
                 0.0,
-                self._capsules.copy(),
-                middle,
-                zero,
+                self._capsules,
+                middle_velocity(self._speeds),
+                self._no_age,
                 0.0,
                 _NO_OBJECTS,
                 _NONE,
                 _NONE,
                 0.0,
                 exact,
-                np.zeros(len(exact)),
+                none,
             ),
             self.last_contact,
             more,

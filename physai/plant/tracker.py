@@ -7,8 +7,10 @@ faults. Successive errors are correlated, as those of skeleton trackers are.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Annotated
 
+import numba
 import numpy as np
 from pydantic import Field
 
@@ -59,6 +61,17 @@ def correlated_noise(
     return noise
 
 
+@numba.njit(cache=True)
+def _displace(truth: Array, noise: Array, out: Array) -> None:
+    """Move both ends of every capsule by its error."""
+    for p in range(truth.shape[0]):
+        for s in range(truth.shape[1]):
+            for c in range(3):
+                out[p, s, c] = truth[p, s, c] + noise[p, s, c]
+                out[p, s, 3 + c] = truth[p, s, 3 + c] + noise[p, s, c]
+            out[p, s, 6] = truth[p, s, 6]
+
+
 class BodyTracker:
     """Tracks the capsules of every person.
 
@@ -68,6 +81,10 @@ class BodyTracker:
         seed: Seed of the episode.
         steps: Control steps that an episode can have.
         control_hz: Rate at which it is asked [Hz].
+
+    Attributes:
+        capsules: (P, S, 7) as last delivered; a new array with every delivery.
+        velocity: (P, S, 3) NaN: this tracker measures none.
     """
 
     def __init__(
@@ -92,7 +109,8 @@ class BodyTracker:
         missed = generator(seed, "tracker.body.miss").random((frames, people))
         self._missed = missed < config.miss_rate
         self._missed[0] = False
-        self._queue: list[tuple[float, int, Array]] = []
+        self._complete: list[bool] = [not row.any() for row in self._missed]
+        self._queue: deque[tuple[float, int, Array]] = deque()
         self._next = 0
         self._frame_stamp = -np.inf
         self.capsules = np.zeros((people, SEGMENT_COUNT, 7))
@@ -108,21 +126,28 @@ class BodyTracker:
         """
         if time_s * self.config.rate_hz >= self._next - 1e-9:
             frame = min(self._next, len(self._noise) - 1)
-            measured = truth.copy()
-            measured[:, :, :3] += self._noise[frame]
-            measured[:, :, 3:6] += self._noise[frame]
+            measured = np.empty_like(truth)
+            _displace(truth, self._noise[frame], measured)
             self._queue.append((time_s, frame, measured))
             self._next = int(time_s * self.config.rate_hz + 1e-9) + 1
         first = self._frame_stamp == -np.inf
         while self._queue and (
             first or time_s - self._queue[0][0] >= self.config.latency_s - 1e-9
         ):
-            stamp, frame, measured = self._queue.pop(0)
-            self._frame_stamp = stamp
-            seen = ~self._missed[frame]
-            self.capsules[seen] = measured[seen]
-            self._stamp[seen] = stamp
+            stamp, frame, measured = self._queue.popleft()
+            self._deliver(stamp, frame, measured)
             first = False
+
+    def _deliver(self, stamp: float, frame: int, measured: Array) -> None:
+        self._frame_stamp = stamp
+        if self._complete[frame]:
+            self.capsules = measured
+            self._stamp[:] = stamp
+            return
+        seen = ~self._missed[frame]
+        self.capsules = self.capsules.copy()
+        self.capsules[seen] = measured[seen]
+        self._stamp[seen] = stamp
 
     def ages(self, time_s: float) -> Array:
         """Return the (P,) age of every track [s]."""

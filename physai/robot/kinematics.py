@@ -7,6 +7,8 @@ microseconds, where the physics engine's own calls cost 10 to 150.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +17,126 @@ from physai.robot.description import Robot
 from physai.types import Array
 
 __all__ = [
+    "Chain",
     "Kinematics",
+    "chain_of",
+    "fill_jacobian",
+    "move",
+    "place",
     "point_jacobian",
     "quaternion_from_rotation",
     "rotation_from_quaternion",
 ]
+
+
+Integers = npt.NDArray[np.int64]
+
+
+class Chain(NamedTuple):
+    """A robot in one posture: what it is, and where its links and shapes are.
+
+    Attributes:
+        parent: (L,) as in :class:`physai.robot.description.Tree`, with actuator,
+            prismatic (0 or 1), rotation, translation and axis.
+        shape_link: (R,) link of each collision capsule.
+        shape_local: (R, 7) capsules in link frames [m].
+        link_rotation: (L, 3, 3) rotation of every link in the world.
+        link_position: (L, 3) origin of every link in the world [m].
+        link_axis: (L, 3) joint axis of every link in the world; for a base that drives
+            row 0 is its x, and a row L more its z.
+        link_velocity: (L, 3) velocity of every link's origin [m/s].
+        link_angular: (L, 3) angular velocity of every link [rad/s].
+        capsules: (R, 7) collision capsules in the world [m].
+        capsule_velocity: (R, 6) velocities of their end points [m/s].
+        jacobian: (6, n) work space.
+    """
+
+    parent: Integers
+    actuator: Integers
+    prismatic: Integers
+    shape_link: Integers
+    rotation: Array
+    translation: Array
+    axis: Array
+    shape_local: Array
+    link_rotation: Array
+    link_position: Array
+    link_axis: Array
+    link_velocity: Array
+    link_angular: Array
+    capsules: Array
+    capsule_velocity: Array
+    jacobian: Array
+
+
+@numba.njit(cache=True)
+def chain_of(buffer: Array, size: Integers) -> Chain:
+    """Return a buffer's views.
+
+    Compiled code takes one buffer instead of sixteen arrays, since handing over an
+    array costs as much as the arithmetic on it.
+
+    Args:
+        buffer: (chain_length(size),) numbers; integers are stored bit by bit.
+        size: (4,) links L, shapes R, actuators n, rows of link_axis.
+    """
+    links, shapes, n, axes = size[0], size[1], size[2], size[3]
+    i = 0
+    parent = buffer[i : i + links].view(np.int64)
+    i += links
+    actuator = buffer[i : i + links].view(np.int64)
+    i += links
+    prismatic = buffer[i : i + links].view(np.int64)
+    i += links
+    shape_link = buffer[i : i + shapes].view(np.int64)
+    i += shapes
+    rotation = buffer[i : i + 9 * links].reshape((links, 3, 3))
+    i += 9 * links
+    translation = buffer[i : i + 3 * links].reshape((links, 3))
+    i += 3 * links
+    axis = buffer[i : i + 3 * links].reshape((links, 3))
+    i += 3 * links
+    shape_local = buffer[i : i + 7 * shapes].reshape((shapes, 7))
+    i += 7 * shapes
+    link_rotation = buffer[i : i + 9 * links].reshape((links, 3, 3))
+    i += 9 * links
+    link_position = buffer[i : i + 3 * links].reshape((links, 3))
+    i += 3 * links
+    link_axis = buffer[i : i + 3 * axes].reshape((axes, 3))
+    i += 3 * axes
+    link_velocity = buffer[i : i + 3 * links].reshape((links, 3))
+    i += 3 * links
+    link_angular = buffer[i : i + 3 * links].reshape((links, 3))
+    i += 3 * links
+    capsules = buffer[i : i + 7 * shapes].reshape((shapes, 7))
+    i += 7 * shapes
+    capsule_velocity = buffer[i : i + 6 * shapes].reshape((shapes, 6))
+    i += 6 * shapes
+    jacobian = buffer[i : i + 6 * n].reshape((6, n))
+    return Chain(
+        parent,
+        actuator,
+        prismatic,
+        shape_link,
+        rotation,
+        translation,
+        axis,
+        shape_local,
+        link_rotation,
+        link_position,
+        link_axis,
+        link_velocity,
+        link_angular,
+        capsules,
+        capsule_velocity,
+        jacobian,
+    )
+
+
+def chain_length(size: Integers) -> int:
+    """Return the length of a buffer for :func:`chain_of`."""
+    links, shapes, n, axes = size.tolist()
+    return int(36 * links + 21 * shapes + 6 * n + 3 * axes)
 
 
 @numba.njit(cache=True)
@@ -71,9 +188,9 @@ def rotation_from_quaternion(quaternion: Array, out: Array) -> None:
 @numba.njit(cache=True)
 def _forward(
     q: Array,
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
+    parent: Integers,
+    actuator: Integers,
+    prismatic: Integers,
     rotation: Array,
     translation: Array,
     axis: Array,
@@ -131,9 +248,9 @@ def point_jacobian(
     x: float,
     y: float,
     z: float,
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
+    parent: Integers,
+    actuator: Integers,
+    prismatic: Integers,
     position: Array,
     axis: Array,
     out: Array,
@@ -173,7 +290,7 @@ def point_jacobian(
 @numba.njit(cache=True)
 def _place_capsules(
     local: Array,
-    link: npt.NDArray[np.int64],
+    link: Integers,
     rotation: Array,
     position: Array,
     out: Array,
@@ -193,9 +310,9 @@ def _place_capsules(
 @numba.njit(cache=True)
 def _link_twists(
     qd: Array,
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
+    parent: Integers,
+    actuator: Integers,
+    prismatic: Integers,
     position: Array,
     axis: Array,
     out_linear: Array,
@@ -229,7 +346,7 @@ def _link_twists(
 @numba.njit(cache=True)
 def _capsule_velocity(
     capsules: Array,
-    link: npt.NDArray[np.int64],
+    link: Integers,
     position: Array,
     linear: Array,
     angular: Array,
@@ -247,10 +364,91 @@ def _capsule_velocity(
 
 
 @numba.njit(cache=True)
+def place(q: Array, c: Chain) -> None:
+    """Compute links and capsules of a chain for (n,) joint positions [rad or m]."""
+    _forward(
+        q,
+        c.parent,
+        c.actuator,
+        c.prismatic,
+        c.rotation,
+        c.translation,
+        c.axis,
+        c.link_rotation,
+        c.link_position,
+        c.link_axis,
+    )
+    _place_capsules(
+        c.shape_local, c.shape_link, c.link_rotation, c.link_position, c.capsules
+    )
+
+
+@numba.njit(cache=True)
+def move(qd: Array, c: Chain) -> None:
+    """Compute the velocities of a placed chain for (n,) actuator velocities."""
+    _link_twists(
+        qd,
+        c.parent,
+        c.actuator,
+        c.prismatic,
+        c.link_position,
+        c.link_axis,
+        c.link_velocity,
+        c.link_angular,
+    )
+    _capsule_velocity(
+        c.capsules,
+        c.shape_link,
+        c.link_position,
+        c.link_velocity,
+        c.link_angular,
+        c.capsule_velocity,
+    )
+
+
+@numba.njit(cache=True)
+def fill_jacobian(link: int, x: float, y: float, z: float, c: Chain) -> None:
+    """Write the Jacobian of a world point that moves with a link of a placed chain."""
+    point_jacobian(
+        link,
+        x,
+        y,
+        z,
+        c.parent,
+        c.actuator,
+        c.prismatic,
+        c.link_position,
+        c.link_axis,
+        c.jacobian,
+    )
+
+
+@numba.njit(cache=True)
+def _place(q: Array, buffer: Array, size: Integers) -> None:
+    place(q, chain_of(buffer, size))
+
+
+@numba.njit(cache=True)
+def _move(qd: Array, buffer: Array, size: Integers) -> None:
+    move(qd, chain_of(buffer, size))
+
+
+@numba.njit(cache=True)
+def _point_jacobian(
+    link: int, point: Array, buffer: Array, size: Integers, out: Array
+) -> None:
+    c = chain_of(buffer, size)
+    fill_jacobian(link, point[0], point[1], point[2], c)
+    for i in range(6):
+        for j in range(out.shape[1]):
+            out[i, j] = c.jacobian[i, j]
+
+
+@numba.njit(cache=True)
 def _mass_matrix(
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
+    parent: Integers,
+    actuator: Integers,
+    prismatic: Integers,
     rotation: Array,
     position: Array,
     axis: Array,
@@ -327,25 +525,30 @@ class Kinematics:
 
     def __init__(self, robot: Robot, base_pose_in_world: Array | None = None) -> None:
         self.robot = robot
-        tree = robot.tree
+        tree, shapes = robot.tree, robot.shapes
         links, n = len(tree.parent), len(robot.actuator_names)
-        self._tree = tree
-        self._local = robot.shapes.local
-        self._shape_link = robot.shapes.link
-        self.link_rotation = np.tile(np.eye(3), (links, 1, 1))
-        """(L, 3, 3) rotation of every link in the world."""
-        self.link_position = np.zeros((links, 3))
-        """(L, 3) origin of every link in the world [m]."""
         self._mobile = robot.base is not None
-        self.link_axis = np.zeros((links + 1 if self._mobile else links, 3))
+        axes = links + 1 if self._mobile else links
+        self.size = np.array([links, len(shapes.link), n, axes])
+        """(4,) sizes that belong to :attr:`buffer`; see :func:`chain_of`."""
+        self.buffer = np.zeros(chain_length(self.size))
+        """Everything below as compiled code takes it."""
+        self.chain = c = chain_of(self.buffer, self.size)
+        c.parent[:], c.actuator[:] = tree.parent, tree.actuator
+        c.prismatic[:], c.shape_link[:] = tree.prismatic, shapes.link
+        c.rotation[:], c.translation[:] = tree.rotation, tree.translation
+        c.axis[:], c.shape_local[:] = tree.axis, shapes.local
+        c.link_rotation[:] = np.eye(3)
+        self.link_rotation = c.link_rotation
+        """(L, 3, 3) rotation of every link in the world."""
+        self.link_position = c.link_position
+        """(L, 3) origin of every link in the world [m]."""
+        self.link_axis = c.link_axis
         """(L, 3) joint axis of every link in the world; for a base that drives row 0
         is its x and row L its z."""
-        self.link_velocity = np.zeros((links, 3))
+        self.link_velocity = c.link_velocity
         """(L, 3) velocity of every link's origin by the last
         :meth:`capsule_velocity` [m/s]."""
-        self._angular = np.zeros((links, 3))
-        self._capsules = np.zeros((len(robot.shapes.link), 7))
-        self._capsule_velocity = np.zeros((len(robot.shapes.link), 6))
         self._work = np.zeros((6, n))
         self._mass = np.zeros((n, n))
         self._tool_pose = np.zeros(7)
@@ -371,20 +574,8 @@ class Kinematics:
             self.link_axis[-1] = self.link_rotation[0, :, 2]
 
     def update(self, position: Array) -> None:
-        """Compute the pose of every link for (n,) joint positions [rad or m]."""
-        t = self._tree
-        _forward(
-            position,
-            t.parent,
-            t.actuator,
-            t.prismatic,
-            t.rotation,
-            t.translation,
-            t.axis,
-            self.link_rotation,
-            self.link_position,
-            self.link_axis,
-        )
+        """Compute links and capsules for (n,) joint positions [rad or m]."""
+        _place(position, self.buffer, self.size)
 
     def tool_pose(self) -> Array:
         """Return the (7,) pose of the TCP in the world."""
@@ -406,50 +597,24 @@ class Kinematics:
         return position
 
     @property
-    def last_capsules(self) -> Array:
-        """(R, 7) what the last :meth:`capsules` returned."""
-        return self._capsules
+    def tool_velocity(self) -> Array:
+        """(3,) velocity of the TCP by the last :meth:`capsule_velocity` [m/s]."""
+        velocity: Array = self.link_velocity[self.robot.tool_link]
+        return velocity
 
     def capsules(self) -> Array:
         """Return the (R, 7) collision capsules in the world [m]."""
-        _place_capsules(
-            self._local,
-            self._shape_link,
-            self.link_rotation,
-            self.link_position,
-            self._capsules,
-        )
-        return self._capsules
+        return self.chain.capsules
 
     def capsule_velocity(self, velocity: Array) -> Array:
         """Return (R, 6) velocities of the capsules' end points [m/s].
-
-        Call :meth:`capsules` first.
 
         Args:
             velocity: (n,) actuator velocities [rad/s or m/s]; a base moves as its two
                 actuators say.
         """
-        t = self._tree
-        _link_twists(
-            velocity,
-            t.parent,
-            t.actuator,
-            t.prismatic,
-            self.link_position,
-            self.link_axis,
-            self.link_velocity,
-            self._angular,
-        )
-        _capsule_velocity(
-            self._capsules,
-            self._shape_link,
-            self.link_position,
-            self.link_velocity,
-            self._angular,
-            self._capsule_velocity,
-        )
-        return self._capsule_velocity
+        _move(velocity, self.buffer, self.size)
+        return self.chain.capsule_velocity
 
     def jacobian(
         self, link: int, point_in_world: Array, out: Array | None = None
@@ -465,19 +630,7 @@ class Kinematics:
             Rows: linear x y z [m/s], angular x y z [rad/s], world frame.
         """
         target = self._work if out is None else out
-        t = self._tree
-        point_jacobian(
-            link,
-            point_in_world[0],
-            point_in_world[1],
-            point_in_world[2],
-            t.parent,
-            t.actuator,
-            t.prismatic,
-            self.link_position,
-            self.link_axis,
-            target,
-        )
+        _point_jacobian(link, point_in_world, self.buffer, self.size, target)
         return target
 
     def tool_jacobian(self, out: Array | None = None) -> Array:
@@ -486,11 +639,11 @@ class Kinematics:
 
     def mass_matrix(self) -> Array:
         """Return the (n, n) joint-space inertia without rotor inertia [kg m2]."""
-        t = self._tree
+        t, c = self.robot.tree, self.chain
         _mass_matrix(
-            t.parent,
-            t.actuator,
-            t.prismatic,
+            c.parent,
+            c.actuator,
+            c.prismatic,
             self.link_rotation,
             self.link_position,
             self.link_axis,
@@ -514,7 +667,7 @@ class Kinematics:
             normal: (3,) unit direction in which the contact pushes.
         """
         mass = self.mass_matrix()
-        jacobian = self.jacobian(int(self._shape_link[shape]), point_in_world)
+        jacobian = self.jacobian(int(self.chain.shape_link[shape]), point_in_world)
         row = np.asarray(normal) @ jacobian[:3]
         mobility = float(row @ np.linalg.solve(mass, row))
         return 1.0 / max(mobility, 1e-6)

@@ -13,14 +13,16 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import daqp
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from physai.robot.kinematics import point_jacobian
+from physai.robot.kinematics import Chain, chain_of, fill_jacobian
 from physai.safety.kernel import Parameter
+from physai.safety.measurement import GATE_AXIS_SPEED, figures_of, work_of
 from physai.safety.monitor import Monitor
 from physai.types import Array, State
 
@@ -28,11 +30,8 @@ __all__ = ["Filter", "Outcome", "Solution"]
 
 _ROW_TOLERANCE = 1e-6
 _ROUNDS = 6
-_ACCELERATION_SHARE = 0.9
-"""The filter asks for at most this share of the maker's acceleration."""
-_POSITION_MARGIN_RAD = 0.02
-_WALL_RATE = 2.0
-"""Approach to a wall of the workspace at most this rate times the distance [1/s]."""
+_LIKELY = 0.02
+"""Rows within so much of binding go into the first round of the projection [m/s]."""
 
 
 class Outcome(enum.IntEnum):
@@ -60,6 +59,84 @@ class Solution:
     outcome: Outcome
     rule: str
     value: float
+
+
+class Demands(NamedTuple):
+    """Everything a command is held against in one step.
+
+    Rows are the pairs of the monitor, then walls and floor, then the gate's axis where
+    the tool is at an open mouth; ``blocks`` are the points whose speed is capped, the
+    TCP last.
+
+    Attributes:
+        lower: (n,) bounds [rad/s or m/s].
+        upper: (n,).
+        kind: (n,) which rule gives each bound, an index of ``_BOX_RULES``.
+        counts: (4,) pairs, walls, all rows, blocks.
+        rows: (K, n).
+        limits: (K,) [m/s].
+        excess: (K,) rows u - limits of the command last measured.
+        blocks: (B, 3, n) linear Jacobians.
+        caps: (B,) [m/s].
+        speeds: (B,) of the command last measured [m/s].
+    """
+
+    lower: Array
+    upper: Array
+    kind: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    rows: Array
+    limits: Array
+    excess: Array
+    blocks: Array
+    caps: Array
+    speeds: Array
+
+
+@numba.njit(cache=True)
+def demands_of(buffer: Array, size: npt.NDArray[np.int64]) -> Demands:
+    """Return the views of a buffer of :func:`demands_length` numbers.
+
+    Args:
+        buffer: One array instead of ten, since handing over an array costs as much
+            as the arithmetic on it; integers are stored bit by bit.
+        size: (3,) actuators, most rows, most blocks.
+    """
+    n, most, points = size[0], size[1], size[2]
+    a = 3 * n + 4
+    b = a + n * most
+    c = b + 2 * most
+    d = c + 3 * n * points
+    return Demands(
+        buffer[:n],
+        buffer[n : 2 * n],
+        buffer[2 * n : 3 * n].view(np.int64),
+        buffer[3 * n : a].view(np.int64),
+        buffer[a:b].reshape((most, n)),
+        buffer[b : b + most],
+        buffer[b + most : c],
+        buffer[c:d].reshape((points, 3, n)),
+        buffer[d : d + points],
+        buffer[d + points : d + 2 * points],
+    )
+
+
+def demands_length(size: npt.NDArray[np.int64]) -> int:
+    """Return the length of a buffer for :func:`demands_of`."""
+    n, most, points = size.tolist()
+    return int(3 * n + 4 + (n + 2) * most + (3 * n + 2) * points)
+
+
+class Problem(NamedTuple):
+    """The quadratic program as the solver takes it."""
+
+    rows: Array
+    upper: Array
+    lower: Array
+    chosen: npt.NDArray[np.bool_]
+    cuts: Array
+    cut_limits: Array
+    sense: npt.NDArray[np.int32]
 
 
 @numba.njit(cache=True)
@@ -104,261 +181,355 @@ def _box(
 
 @numba.njit(cache=True)
 def _static_rows(
-    capsules: Array,
-    shape_link: npt.NDArray[np.int64],
+    chain: Chain,
     tool_link: int,
-    tool: Array,
     minimum: Array,
     maximum: Array,
     floor: float,
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
-    link_position: Array,
-    link_axis: Array,
-    jacobian: Array,
     rows: Array,
     limits: Array,
 ) -> int:
     """Rows against walls: the TCP's box and the floor under every shape."""
     count, n = 0, rows.shape[1]
-    point_jacobian(
-        tool_link,
-        tool[0],
-        tool[1],
-        tool[2],
-        parent,
-        actuator,
-        prismatic,
-        link_position,
-        link_axis,
-        jacobian,
-    )
+    tool = chain.link_position[tool_link]
+    fill_jacobian(tool_link, tool[0], tool[1], tool[2], chain)
     for axis in range(3):
         for side in range(2):
             free = maximum[axis] - tool[axis] if side else tool[axis] - minimum[axis]
             if free < 0.3:
                 sign = 1.0 if side else -1.0
                 for j in range(n):
-                    rows[count, j] = sign * jacobian[axis, j]
+                    rows[count, j] = sign * chain.jacobian[axis, j]
                 limits[count] = max(0.0, 2.0 * free)
                 count += 1
-    for r in range(2, capsules.shape[0]):
+    for r in range(2, chain.capsules.shape[0]):
+        capsule = chain.capsules[r]
         for e in range(2):
-            free = capsules[r, 3 * e + 2] - capsules[r, 6] - floor
+            x, y, z = capsule[3 * e], capsule[3 * e + 1], capsule[3 * e + 2]
+            free = z - capsule[6] - floor
             if free < 0.15:
-                point_jacobian(
-                    shape_link[r],
-                    capsules[r, 3 * e],
-                    capsules[r, 3 * e + 1],
-                    capsules[r, 3 * e + 2],
-                    parent,
-                    actuator,
-                    prismatic,
-                    link_position,
-                    link_axis,
-                    jacobian,
-                )
+                fill_jacobian(chain.shape_link[r], x, y, z, chain)
                 for j in range(n):
-                    rows[count, j] = -jacobian[2, j]
+                    rows[count, j] = -chain.jacobian[2, j]
                 limits[count] = max(0.0, 2.0 * free)
                 count += 1
     return count
 
 
 @numba.njit(cache=True)
-def _cap_jacobians(
-    capsules: Array,
-    shape_link: npt.NDArray[np.int64],
-    cap: Array,
-    segment: npt.NDArray[np.int64],
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
-    link_position: Array,
-    link_axis: Array,
-    jacobian: Array,
-    out: Array,
-    limits: Array,
-) -> int:
-    """Linear Jacobians (3, n) of both ends of every shape that is near a person."""
-    count = 0
-    for r in range(capsules.shape[0]):
-        if segment[r] < 0 or not cap[r] < 1.0:
-            continue
-        for e in range(2):
-            point_jacobian(
-                shape_link[r],
-                capsules[r, 3 * e],
-                capsules[r, 3 * e + 1],
-                capsules[r, 3 * e + 2],
-                parent,
-                actuator,
-                prismatic,
-                link_position,
-                link_axis,
-                jacobian,
-            )
-            for i in range(3):
-                for j in range(out.shape[2]):
-                    out[count, i, j] = jacobian[i, j]
-            limits[count] = cap[r]
-            count += 1
-    return count
+def _cap_point(
+    link: int,
+    x: float,
+    y: float,
+    z: float,
+    cap: float,
+    chain: Chain,
+    d: Demands,
+    k: int,
+) -> None:
+    """Cap the speed of a point that moves with a link."""
+    fill_jacobian(link, x, y, z, chain)
+    for i in range(3):
+        for j in range(d.blocks.shape[2]):
+            d.blocks[k, i, j] = chain.jacobian[i, j]
+    d.caps[k] = cap
 
 
 @numba.njit(cache=True)
 def _collect(
-    position: Array,
     last: Array,
-    position_min: Array,
-    position_max: Array,
-    velocity_max: Array,
-    acceleration_max: Array,
-    near: bool,
-    braking_time: float,
-    dt: float,
-    reaction: float,
-    capsules: Array,
-    shape_link: npt.NDArray[np.int64],
-    cap: Array,
-    segment: npt.NDArray[np.int64],
-    tool_link: int,
-    minimum: Array,
-    maximum: Array,
-    floor: float,
-    tool_cap: float,
     mouth_axis: Array,
-    axis_speed: float,
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
-    link_position: Array,
-    link_axis: Array,
-    pair_rows: Array,
-    pair_limits: Array,
-    pairs: int,
-    lower: Array,
-    upper: Array,
-    kind: npt.NDArray[np.int64],
-    jacobian: Array,
-    rows: Array,
-    limits: Array,
-    blocks: Array,
-    caps: Array,
-    counts: npt.NDArray[np.int64],
+    tool_cap: float,
+    braking_time: float,
+    reaction: float,
+    size: npt.NDArray[np.int64],
+    figures_buffer: Array,
+    work_buffer: Array,
+    position: Array,
+    chain_size: npt.NDArray[np.int64],
+    chain_buffer: Array,
+    demands_size: npt.NDArray[np.int64],
+    demands_buffer: Array,
 ) -> None:
-    """Everything a command is held against, in one pass.
+    """Gather bounds, rows and caps of one step.
 
-    Rows are the pairs of the monitor, then walls and floor, then the gate's axis where
-    the tool is at an open mouth (``mouth_axis`` finite); ``blocks`` are the speed
-    caps, the TCP's last. ``counts``: pairs, walls, all rows, blocks.
+    Args:
+        last: (n,) command sent in the step before.
+        mouth_axis: (3,) unit; NaN unless the tool is at an open mouth.
+        tool_cap: Speed of the TCP [m/s].
+        braking_time: Time in which the joints stop together near a person [s].
+        reaction: Reaction time [s].
+        size: Of the monitor's buffers.
+        figures_buffer: Of the monitor.
+        work_buffer: Of the monitor's step.
+        position: (n,) joints.
+        chain_size: Of the monitor's kinematics.
+        chain_buffer: The same, placed.
+        demands_size: See :func:`demands_of`.
+        demands_buffer: The same, filled.
     """
-    n = rows.shape[1]
+    figures, work = figures_of(figures_buffer, size), work_of(work_buffer, size)
+    chain, d = (
+        chain_of(chain_buffer, chain_size),
+        demands_of(demands_buffer, demands_size),
+    )
+    n = d.rows.shape[1]
     _box(
         position,
         last,
-        position_min,
-        position_max,
-        velocity_max,
-        acceleration_max,
-        near,
+        figures.position_min,
+        figures.position_max,
+        figures.velocity_max,
+        figures.acceleration_max,
+        work.filled[2] > 0,
         braking_time,
-        dt,
+        1.0 / figures.control_hz,
         reaction,
-        lower,
-        upper,
-        kind,
+        d.lower,
+        d.upper,
+        d.kind,
     )
+    pairs = work.filled[0]
     for k in range(pairs):
         for j in range(n):
-            rows[k, j] = pair_rows[k, j]
-        limits[k] = pair_limits[k]
-    tool = link_position[tool_link]
+            d.rows[k, j] = work.rows[k, j]
+        d.limits[k] = work.limits[k]
     walls = _static_rows(
-        capsules,
-        shape_link,
-        tool_link,
-        tool,
-        minimum,
-        maximum,
-        floor,
-        parent,
-        actuator,
-        prismatic,
-        link_position,
-        link_axis,
-        jacobian,
-        rows[pairs:],
-        limits[pairs:],
+        chain,
+        figures.tool_link,
+        figures.minimum,
+        figures.maximum,
+        figures.floor_z_m,
+        d.rows[pairs:],
+        d.limits[pairs:],
     )
-    total = pairs + walls
-    count = _cap_jacobians(
-        capsules,
-        shape_link,
-        cap,
-        segment,
-        parent,
-        actuator,
-        prismatic,
-        link_position,
-        link_axis,
-        jacobian,
-        blocks,
-        caps,
-    )
-    point_jacobian(
-        tool_link,
-        tool[0],
-        tool[1],
-        tool[2],
-        parent,
-        actuator,
-        prismatic,
-        link_position,
-        link_axis,
-        jacobian,
-    )
-    for i in range(3):
-        for j in range(n):
-            blocks[count, i, j] = jacobian[i, j]
-    caps[count] = tool_cap
+    total, count = pairs + walls, 0
+    for r in range(chain.capsules.shape[0]):
+        if work.shape_segment[r] < 0 or not work.shape_cap[r] < 1.0:
+            continue
+        link, capsule = chain.shape_link[r], chain.capsules[r]
+        for e in range(2):
+            x, y, z = capsule[3 * e], capsule[3 * e + 1], capsule[3 * e + 2]
+            _cap_point(link, x, y, z, work.shape_cap[r], chain, d, count)
+            count += 1
+    tool = chain.link_position[figures.tool_link]
+    _cap_point(figures.tool_link, tool[0], tool[1], tool[2], tool_cap, chain, d, count)
     if np.isfinite(mouth_axis[0]):
         for j in range(n):
-            rows[total, j] = -(
-                mouth_axis[0] * jacobian[0, j]
-                + mouth_axis[1] * jacobian[1, j]
-                + mouth_axis[2] * jacobian[2, j]
+            d.rows[total, j] = -(
+                mouth_axis[0] * chain.jacobian[0, j]
+                + mouth_axis[1] * chain.jacobian[1, j]
+                + mouth_axis[2] * chain.jacobian[2, j]
             )
-        limits[total] = axis_speed
+        d.limits[total] = work.gate[GATE_AXIS_SPEED]
         total += 1
-    counts[0], counts[1], counts[2], counts[3] = pairs, walls, total, count + 1
+    d.counts[0], d.counts[1], d.counts[2], d.counts[3] = pairs, walls, total, count + 1
 
 
 @numba.njit(cache=True)
-def _norms(blocks: Array, count: int, u: Array, speeds: Array) -> None:
-    """Speed |J u| of every capped point."""
-    for k in range(count):
+def _measure_speeds(u: Array, demands: Demands) -> None:
+    """Write the speed |J u| of every capped point."""
+    for k in range(demands.counts[3]):
         total = 0.0
         for i in range(3):
             v = 0.0
             for j in range(u.shape[0]):
-                v += blocks[k, i, j] * u[j]
+                v += demands.blocks[k, i, j] * u[j]
             total += v * v
-        speeds[k] = np.sqrt(total)
+        demands.speeds[k] = np.sqrt(total)
 
 
 @numba.njit(cache=True)
-def _excess(rows: Array, limits: Array, count: int, u: Array, out: Array) -> float:
-    """Write rows u - limits into ``out`` and return the largest."""
-    worst = -np.inf
-    for k in range(count):
-        total = -limits[k]
+def _measure_excess(u: Array, demands: Demands) -> int:
+    """Write rows u - limits; return the row with the largest, -1 without rows."""
+    worst, index = -np.inf, -1
+    for k in range(demands.counts[2]):
+        total = -demands.limits[k]
         for j in range(u.shape[0]):
-            total += rows[k, j] * u[j]
-        out[k] = total
-        worst = max(worst, total)
-    return worst
+            total += demands.rows[k, j] * u[j]
+        demands.excess[k] = total
+        if total > worst:
+            worst, index = total, k
+    return index
+
+
+# What the first look says a command violates most.
+NOTHING, BOUND, ROW, CAP = range(4)
+
+
+@numba.njit(cache=True)
+def _look(
+    asked: Array, size: npt.NDArray[np.int64], buffer: Array, out: Array
+) -> tuple[int, int, float]:
+    """Cut a command to its bounds and find what it violates most.
+
+    Returns:
+        What kind of demand, which one, and by how much.
+    """
+    d = demands_of(buffer, size)
+    what, index, worst = NOTHING, -1, 1e-6
+    for i in range(asked.shape[0]):
+        out[i] = min(max(asked[i], d.lower[i]), d.upper[i])
+        over = abs(asked[i] - out[i])
+        if over > worst:
+            what, index, worst = BOUND, i, over
+    row = _measure_excess(out, d)
+    if row >= 0 and d.excess[row] > 1e-6:
+        what, index, worst = ROW, row, d.excess[row]
+    _measure_speeds(out, d)
+    most, point = -np.inf, -1
+    for k in range(d.counts[3]):
+        if d.speeds[k] - d.caps[k] > most:
+            most, point = d.speeds[k] - d.caps[k], k
+    if most > worst:
+        what, index, worst = CAP, point, most
+    return what, index, worst
+
+
+@numba.njit(cache=True)
+def _slow_down(
+    u: Array, along_rows: bool, size: npt.NDArray[np.int64], buffer: Array
+) -> bool:
+    """Slow down along the same direction until every speed cap holds.
+
+    Args:
+        u: (n,) command, changed.
+        along_rows: Also until every row holds, where slowing down helps.
+        size: Of the demands.
+        buffer: Of the demands.
+
+    Returns:
+        Whether the command now satisfies every demand.
+    """
+    d = demands_of(buffer, size)
+    _shorten(u, along_rows, d)
+    return _satisfies(u, d)
+
+
+@numba.njit(cache=True)
+def _shorten(u: Array, along_rows: bool, d: Demands) -> None:
+    _measure_speeds(u, d)
+    factor = 1.0
+    for k in range(d.counts[3]):
+        if d.speeds[k] > d.caps[k]:
+            factor = min(factor, d.caps[k] / d.speeds[k] * (1.0 - 1e-9))
+    for i in range(u.shape[0]):
+        u[i] *= factor
+    if not along_rows:
+        return
+    _measure_excess(u, d)
+    factor = 1.0
+    for k in range(d.counts[2]):
+        if d.excess[k] > 0.0:
+            if d.limits[k] < 0.0:
+                return
+            share = d.limits[k] / (d.excess[k] + d.limits[k])
+            factor = min(factor, share * (1.0 - 1e-9))
+    for i in range(u.shape[0]):
+        u[i] *= factor
+
+
+@numba.njit(cache=True)
+def _satisfies(u: Array, demands: Demands) -> bool:
+    """Evaluate every row, bound and cap again on a command."""
+    d, slack = demands, 1e-6
+    for i in range(u.shape[0]):
+        # Written so that NaN is a violation.
+        if not (d.lower[i] - slack <= u[i] <= d.upper[i] + slack):
+            return False
+    row = _measure_excess(u, d)
+    if row >= 0 and not d.excess[row] <= slack:
+        return False
+    _measure_speeds(u, d)
+    for k in range(d.counts[3]):
+        if not d.speeds[k] <= d.caps[k] * (1.0 + 1e-6) + slack:
+            return False
+    return True
+
+
+@numba.njit(cache=True)
+def _add_cuts(u: Array, d: Demands, problem: Problem, cuts: int) -> int:
+    """Choose the rows that bind, and cut off what breaks a cap.
+
+    Returns:
+        New number of cuts.
+    """
+    _measure_excess(u, d)
+    for k in range(d.counts[2]):
+        problem.chosen[k] = problem.chosen[k] or d.excess[k] > -1e-9
+    _measure_speeds(u, d)
+    for k in range(d.counts[3]):
+        if not d.speeds[k] > d.caps[k] or cuts >= problem.cuts.shape[0]:
+            continue
+        for j in range(u.shape[0]):
+            total = 0.0
+            for i in range(3):
+                v = 0.0
+                for c in range(u.shape[0]):
+                    v += d.blocks[k, i, c] * u[c]
+                total += v / d.speeds[k] * d.blocks[k, i, j]
+            problem.cuts[cuts, j] = total
+        problem.cut_limits[cuts] = d.caps[k] * (1.0 - 1e-9)
+        cuts += 1
+    return cuts
+
+
+@numba.njit(cache=True)
+def _pose(
+    u: Array,
+    first: bool,
+    cuts: int,
+    size: npt.NDArray[np.int64],
+    buffer: Array,
+    problem: Problem,
+) -> tuple[int, int]:
+    """Choose rows and cuts, and write them and the bounds for the solver.
+
+    Args:
+        u: (n,) the command asked for at first, then the last solution.
+        first: Whether this is the first round.
+        cuts: Cuts so far.
+        size: Of the demands.
+        buffer: Of the demands.
+        problem: Filled.
+
+    Returns:
+        Number of rows, and of cuts; rows are -1 where something is not finite or
+        bounds cross, since the solver would ignore that silently.
+    """
+    d, n, count = demands_of(buffer, size), u.shape[0], 0
+    if first:
+        _measure_excess(u, d)
+        for k in range(d.counts[2]):
+            problem.chosen[k] = d.excess[k] > -_LIKELY
+    else:
+        cuts = _add_cuts(u, d, problem, cuts)
+    for i in range(n):
+        if not (np.isfinite(u[i]) and d.lower[i] <= d.upper[i]):
+            return -1, cuts
+        problem.lower[i], problem.upper[i] = d.lower[i], d.upper[i]
+        problem.sense[i] = 0
+    for k in range(d.counts[2] + cuts):
+        cut = k - d.counts[2]
+        if cut < 0 and not problem.chosen[k]:
+            continue
+        limit = problem.cut_limits[cut] if cut >= 0 else d.limits[k]
+        if not np.isfinite(limit):
+            return -1, cuts
+        for j in range(n):
+            value = problem.cuts[cut, j] if cut >= 0 else d.rows[k, j]
+            if not np.isfinite(value):
+                return -1, cuts
+            problem.rows[count, j] = value
+        problem.upper[n + count] = limit
+        problem.sense[n + count] = 0
+        count += 1
+    return count, cuts
+
+
+@numba.njit(cache=True)
+def _check(u: Array, size: npt.NDArray[np.int64], buffer: Array) -> bool:
+    return _satisfies(u, demands_of(buffer, size))
 
 
 _NO_AXIS = np.full(3, np.nan)
@@ -375,29 +546,26 @@ class Filter:
     def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
         spec, robot = monitor.spec, monitor.spec.robot
-        n, shapes = len(robot.actuator_names), len(robot.shapes.link)
-        self._n = n
+        self._n = n = len(robot.actuator_names)
         self._hessian = np.eye(n)
-        self._lower, self._upper = np.zeros(n), np.zeros(n)
-        self._kind = np.zeros(n, dtype=np.int64)
-        self._walls_most = 6 + 2 * shapes + 1
-        self._counts = np.zeros(4, dtype=np.int64)
-        self._blocks = np.zeros((2 * shapes + 1, 3, n))
-        self._caps, self._speeds = np.zeros(2 * shapes + 1), np.zeros(2 * shapes + 1)
-        self._work = np.zeros((6, n))
-        self._rows, self._limits = np.zeros((0, n)), np.zeros(0)
-        self._excess = np.zeros(0)
-        box = spec.config.workspace
-        self._minimum, self._maximum = np.array(box.minimum_m), np.array(box.maximum_m)
+        self._u, self._trial = np.zeros(n), np.zeros(n)
+        p = monitor.parameters.tolist()
+        self._braking_time_s = p[Parameter.BRAKING_TIME]
+        self._reaction_time_s = p[Parameter.REACTION_TIME]
+        gate = spec.config.gate
+        # The zone begins where the face could be, not where the tracker puts it.
+        self._face_zone_m = (
+            gate.face_zone_m + p[Parameter.OFFSET] if gate is not None else 0.0
+        )
         self._tcp_limit = min(
             (
-                limit
+                float(limit)
                 for rule, limit in zip(spec.config.rules, spec.guard_limit, strict=True)
                 if rule.rule == "tcp_speed"
             ),
             default=math.inf,
         )
-        self._floor = box.floor_z_m
+        self._allocate(len(monitor.limits))
 
     def solve(self, state: State, asked: Array, last: Array) -> Solution:
         """Return the nearest command that satisfies every row.
@@ -409,225 +577,119 @@ class Filter:
             asked: (n,) finite command asked for.
             last: (n,) command sent in the step before.
         """
-        self._collect(state, last)
-        u, violation, rule = self._first_look(asked)
-        if rule == "":
-            return Solution(u, Outcome.UNCHANGED, "", 0.0)
-        scaled = self._scaled(u)
-        if self.monitor.gate_exempt:
-            # A spoon between lips is slowed along its way, never pushed sideways.
-            scaled = self._shrunk(scaled)
-        if self._satisfied(scaled):
-            outcome = (
-                Outcome.SCALED
-                if rule in ("near_speed", "tcp_speed")
-                else Outcome.PROJECTED
-            )
-            return Solution(scaled, outcome, rule, violation)
-        projected = self._project(scaled)
+        self.collect(state, last)
+        asked = np.ascontiguousarray(asked, dtype=np.float64)
+        size, buffer, u = self._size, self._buffer, self._u
+        what, index, worst = _look(asked, size, buffer, u)
+        if what == NOTHING:
+            return Solution(u.copy(), Outcome.UNCHANGED, "", 0.0)
+        rule = self._rule_of(what, index, asked)
+        # A spoon between lips is slowed along its way, never pushed sideways.
+        if _slow_down(u, self.monitor.gate_exempt, size, buffer):
+            slowed = rule in ("near_speed", "tcp_speed")
+            outcome = Outcome.SCALED if slowed else Outcome.PROJECTED
+            return Solution(u.copy(), outcome, rule, worst)
+        projected = self._project(u)
         if projected is not None:
-            return Solution(projected, Outcome.PROJECTED, rule, violation)
-        return Solution(np.zeros(self._n), Outcome.STANDSTILL, rule, violation)
+            return Solution(projected, Outcome.PROJECTED, rule, worst)
+        return Solution(np.zeros(self._n), Outcome.STANDSTILL, rule, worst)
 
-    def _collect(self, state: State, last: Array) -> None:
-        m, robot, spec = self.monitor, self.monitor.spec.robot, self.monitor.spec
-        k, tree, p = m.kinematics, robot.tree, m.parameters
-        room = m.row_count + self._walls_most
-        if len(self._limits) < room:
-            self._rows = np.zeros((room + 256, self._n))
-            self._limits, self._excess = np.zeros(room + 256), np.zeros(room + 256)
-        cap, gate = self._tcp_limit, spec.config.gate
-        # The zone begins where the face could be, not where the tracker puts it.
-        zone = p[Parameter.OFFSET]
-        if gate is not None and m.face_distance_m <= gate.face_zone_m + zone:
+    def collect(self, state: State, last: Array) -> None:
+        """Gather everything a command is held against into :attr:`demands`.
+
+        Args:
+            state: What the guard sees.
+            last: (n,) command sent in the step before.
+        """
+        m, gate = self.monitor, self.monitor.spec.config.gate
+        if len(m.limits) > self._pairs_most:
+            self._allocate(len(m.limits))
+        cap = self._tcp_limit
+        if gate is not None and m.face_distance_m <= self._face_zone_m:
             cap = min(cap, 0.9 * gate.face_speed_m_s)
         _collect(
-            state.actuator_position,
             last,
-            robot.position_min,
-            robot.position_max,
-            robot.velocity_max,
-            robot.acceleration_max,
-            m.row_count > 0,
-            p[Parameter.BRAKING_TIME],
-            1.0 / spec.control_hz,
-            p[Parameter.REACTION_TIME],
-            k.last_capsules,
-            robot.shapes.link,
-            m.shape_cap,
-            m.shape_segment,
-            robot.tool_link,
-            self._minimum,
-            self._maximum,
-            self._floor,
-            cap,
             m.mouth_axis(state) if m.gate_exempt else _NO_AXIS,
-            m.gate[4],
-            tree.parent,
-            tree.actuator,
-            tree.prismatic,
-            k.link_position,
-            k.link_axis,
-            m.rows,
-            m.limits,
-            m.row_count,
-            self._lower,
-            self._upper,
-            self._kind,
-            self._work,
-            self._rows,
-            self._limits,
-            self._blocks,
-            self._caps,
-            self._counts,
-        )
-        counts = self._counts.tolist()
-        self._pairs, self._statics, self._total, self._cap_count = counts
-
-    def _first_look(self, asked: Array) -> tuple[Array, float, str]:
-        """Clip to the box; name the rule that the command violates most."""
-        u = np.minimum(np.maximum(asked, self._lower), self._upper)
-        worst, rule = 0.0, ""
-        over = np.abs(asked - u)
-        index = int(over.argmax())
-        if over[index] > _ROW_TOLERANCE:
-            worst = float(over[index])
-            rule = _BOX_RULES[int(self._kind[index])]
-            if (
-                abs(asked[index]) <= self.monitor.spec.robot.velocity_max[index] * 0.98
-                and rule == "joint_velocity"
-            ):
-                rule = "joint_acceleration"
-        excess = _excess(self._rows, self._limits, self._total, u, self._excess)
-        if excess > _ROW_TOLERANCE:
-            worst, rule = (
-                excess,
-                self._rule_of(int(self._excess[: self._total].argmax())),
-            )
-        _norms(self._blocks, self._cap_count, u, self._speeds)
-        beyond = self._speeds[: self._cap_count] - self._caps[: self._cap_count]
-        index = int(beyond.argmax())
-        if beyond[index] > max(_ROW_TOLERANCE, worst):
-            worst = float(beyond[index])
-            rule = "near_speed" if index < self._cap_count - 1 else self._tcp_rule()
-        return u, worst, rule
-
-    def _rule_of(self, row: int) -> str:
-        if row >= self._pairs + self._statics:
-            return "face_gate"
-        if row >= self._pairs:
-            return "workspace"
-        head = self.monitor.pair[row, 2] < 3
-        return "face_gate" if head and self.monitor.spec.config.gate else "separation"
-
-    def _tcp_rule(self) -> str:
-        return (
-            "tcp_speed"
-            if self._caps[self._cap_count - 1] >= self._tcp_limit
-            else "face_speed"
+            cap,
+            self._braking_time_s,
+            self._reaction_time_s,
+            m.size,
+            m.figures_buffer,
+            m.work_buffer,
+            m.position,
+            m.kinematics.size,
+            m.kinematics.buffer,
+            self._size,
+            self._buffer,
         )
 
-    def _scaled(self, u: Array) -> Array:
-        """Slow down along the same direction until every speed cap holds."""
-        _norms(self._blocks, self._cap_count, u, self._speeds)
-        caps, speeds = self._caps[: self._cap_count], self._speeds[: self._cap_count]
-        over = speeds > caps
-        if not over.any():
-            return u
-        factor = float((caps[over] / speeds[over]).min())
-        return u * (factor * (1.0 - 1e-9))
-
-    def _shrunk(self, u: Array) -> Array:
-        """Slow down along the same direction until every row holds, if that helps."""
-        count = self._total
-        _excess(self._rows, self._limits, count, u, self._excess)
-        over = self._excess[:count] > 0.0
-        if not over.any():
-            return u
-        limits = self._limits[:count][over]
-        if (limits < 0.0).any():
-            return u
-        speeds = self._excess[:count][over] + limits
-        return u * (float((limits / speeds).min()) * (1.0 - 1e-9))
-
-    def _satisfied(self, u: Array) -> bool:
-        """Evaluate every row, bound and cap again; braking may exceed the box."""
-        if not bool(np.isfinite(u).all()):
-            return False
-        slack = _ROW_TOLERANCE
-        inside = ((u <= self._upper + slack) & (u >= self._lower - slack)).all()
-        if not inside:
-            return False
-        if not _excess(self._rows, self._limits, self._total, u, self._excess) <= slack:
-            return False
-        _norms(self._blocks, self._cap_count, u, self._speeds)
-        caps = self._caps[: self._cap_count]
-        return bool(
-            (self._speeds[: self._cap_count] <= caps * (1 + 1e-6) + slack).all()
+    def _allocate(self, pairs: int) -> None:
+        n, shapes = self._n, len(self.monitor.spec.robot.shapes.link)
+        self._pairs_most = pairs
+        rows, blocks = pairs + 6 + 2 * shapes + 1, 2 * shapes + 1
+        most = rows + _ROUNDS * blocks
+        self._size = np.array([n, rows, blocks])
+        self._buffer = np.zeros(demands_length(self._size))
+        self.demands = demands_of(self._buffer, self._size)
+        self._problem = Problem(
+            np.zeros((most, n)),
+            np.zeros(n + most),
+            np.full(n + most, -1e30),
+            np.zeros(rows, dtype=np.bool_),
+            np.zeros((_ROUNDS * blocks, n)),
+            np.zeros(_ROUNDS * blocks),
+            np.zeros(n + most, dtype=np.int32),
         )
+
+    def _rule_of(self, what: int, index: int, asked: Array) -> str:
+        """Return the kind of the rule behind what :func:`_look` found."""
+        d, m = self.demands, self.monitor
+        pairs, walls, _, caps = d.counts.tolist()
+        if what == BOUND:
+            rule = _BOX_RULES[int(d.kind[index])]
+            fastest = 0.98 * float(m.spec.robot.velocity_max[index])
+            if rule == "joint_velocity" and abs(float(asked[index])) <= fastest:
+                return "joint_acceleration"
+            return rule
+        if what == ROW:
+            if index >= pairs + walls:
+                return "face_gate"
+            if index >= pairs:
+                return "workspace"
+            head = m.work.segment[index] < 3 and m.spec.config.gate is not None
+            return "face_gate" if head else "separation"
+        if index < caps - 1:
+            return "near_speed"
+        return "tcp_speed" if d.caps[index] >= self._tcp_limit else "face_speed"
 
     def _project(self, asked: Array) -> Array | None:
         """Solve the QP over the rows that bind, adding rows until all hold."""
-        u, n = asked, self._n
-        _excess(self._rows, self._limits, self._total, u, self._excess)
-        chosen = self._excess[: self._total] > -0.02
-        cuts_a: list[Array] = []
-        cuts_b: list[float] = []
+        size, buffer, u, cuts = self._size, self._buffer, self._trial, 0
+        u[:] = asked
         for attempt in range(_ROUNDS):
-            index = np.flatnonzero(chosen)
-            a = np.vstack([self._rows[index], *cuts_a]) if cuts_a else self._rows[index]
-            b = np.concatenate([self._limits[index], cuts_b])
-            solved = _solve_qp(
-                self._hessian,
-                asked,
-                np.ascontiguousarray(a),
-                b,
-                self._lower,
-                self._upper,
-            )
+            count, cuts = _pose(u, attempt == 0, cuts, size, buffer, self._problem)
+            solved = self._solve_qp(asked, count)
             if solved is None:
                 return None
-            u = self._scaled(solved) if attempt == _ROUNDS - 1 else solved
-            if self._satisfied(u):
-                return u
-            chosen |= self._excess[: self._total] > -1e-9
-            _norms(self._blocks, self._cap_count, u, self._speeds)
-            for i in np.flatnonzero(
-                self._speeds[: self._cap_count] > self._caps[: self._cap_count]
-            ):
-                direction = self._blocks[i] @ u / self._speeds[i]
-                cuts_a.append((direction @ self._blocks[i]).reshape(1, n))
-                cuts_b.append(float(self._caps[i]) * (1.0 - 1e-9))
-        final = self._scaled(u)
-        return final if self._satisfied(final) else None
+            u[:] = solved
+            if _check(u, size, buffer):
+                return u.copy()
+        return u.copy() if _slow_down(u, False, size, buffer) else None
 
-
-def _solve_qp(
-    hessian: Array, asked: Array, a: Array, b: Array, lower: Array, upper: Array
-) -> Array | None:
-    """Return the solution, or None unless everything about it is in order."""
-    n = len(asked)
-    count = n + len(b)
-    bounds_up = np.concatenate([upper, b])
-    bounds_low = np.concatenate([lower, np.full(len(b), -1e30)])
-    if not (
-        np.isfinite(a).all()
-        and np.isfinite(bounds_up).all()
-        and np.isfinite(lower).all()
-        and np.isfinite(asked).all()
-    ):
-        return None
-    if (lower > upper).any():
-        return None
-    x, _, flag, _ = daqp.solve(
-        hessian,
-        -asked,
-        a if len(b) else np.zeros((0, n)),
-        bounds_up,
-        bounds_low,
-        np.zeros(count, dtype=np.int32),
-    )
-    if flag != 1:
-        return None
-    solution = np.asarray(x, dtype=np.float64)
-    return solution if bool(np.isfinite(solution).all()) else None
+    def _solve_qp(self, asked: Array, count: int) -> Array | None:
+        """Return the solution, or None unless everything about it is in order."""
+        if count < 0:
+            return None
+        n, problem = self._n, self._problem
+        x, _, flag, _ = daqp.solve(
+            self._hessian,
+            -asked,
+            problem.rows[:count],
+            problem.upper[: n + count],
+            problem.lower[: n + count],
+            problem.sense[: n + count],
+        )
+        if flag != 1:
+            return None
+        solution = np.asarray(x, dtype=np.float64)
+        return solution if bool(np.isfinite(solution).all()) else None

@@ -8,13 +8,13 @@ number that is not finite ends in a stop. This is not a rated safety function.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from physai.safety.filter import Filter, Outcome, Solution
-from physai.safety.kernel import differs
+from physai.safety.kernel import all_finite, differs
 from physai.safety.monitor import Monitor
-from physai.safety.rules import Signal
 from physai.safety.spec import CompiledSpec
 from physai.safety.stop import Latch, Release
 from physai.types import Action, Array, Command, Decision, State
@@ -42,6 +42,7 @@ class Guard:
         self.latch = Latch()
         self._n = len(spec.robot.actuator_names)
         self._last = np.zeros(self._n)
+        self._words = _words_of(spec)
         self._index = {rule.rule: i for i, rule in enumerate(spec.config.rules)}
         self._clock = -math.inf
         self._sequence = -1
@@ -146,23 +147,17 @@ class Guard:
 
     def _worst_active(self) -> tuple[Action, str]:
         """Return the most restrictive stop among the active rules, and its rule."""
-        active = self.monitor.active
-        if not active.any():
-            return Action.NONE, ""
-        actions = np.where(active, self.spec.action, 0)
-        index = int(actions.argmax())
-        action = Action(int(actions[index]))
+        action, index = self.monitor.worst_action
         if action < Action.STOP2:
             return Action.NONE, ""
-        return action, self.spec.rule_names[index]
+        return Action(action), self.spec.rule_names[index]
 
     def _faulty_command(self, command: Command) -> str:
         """Return what is wrong with a command; empty if nothing is."""
         velocity = command.actuator_velocity
         if velocity.shape != (self._n,):
             return f"the command has {velocity.size} velocities for {self._n} actuators"
-        # A sum is finite only if every term is.
-        if not math.isfinite(velocity.sum() + command.tool.sum()):
+        if not (all_finite(velocity) and all_finite(command.tool)):
             return "the command is not a number"
         if not math.isfinite(command.stamp_s):
             return "the command has no time stamp"
@@ -182,7 +177,7 @@ class Guard:
             action = Action.SLOW
         else:
             action = Action.LIMIT
-        intervened = solution.velocity is not command.actuator_velocity and bool(
+        intervened = solution.outcome != Outcome.UNCHANGED and bool(
             differs(
                 solution.velocity,
                 command.actuator_velocity,
@@ -220,7 +215,7 @@ class Guard:
         """
         gate, m = self.spec.config.gate, self.monitor
         still = np.zeros(self._n)
-        if gate is None or m.row_count == 0:
+        if gate is None or not m.person_near:
             return still
         if self._withdraw_axis is None:
             if not m.gate[2] < gate.withdraw_distance_m or not m.gate[3] < 0.10:
@@ -247,10 +242,9 @@ class Guard:
     def _command(self, asked: Command, velocity: Array) -> Command:
         velocity.setflags(write=False)
         tool = asked.tool
-        if not np.isfinite(tool).all() or tool.shape != (
-            len(self.spec.robot.tool_channels),
-        ):
-            tool = np.zeros(len(self.spec.robot.tool_channels))
+        channels = len(self.spec.robot.tool_channels)
+        if tool.shape != (channels,) or not all_finite(tool):
+            tool = np.zeros(channels)
         stamp = asked.stamp_s if math.isfinite(asked.stamp_s) else self._clock
         return Command(velocity, tool, stamp, max(asked.sequence, self._sequence))
 
@@ -262,16 +256,40 @@ class Guard:
         self, rule: str, detail: str, excess: float = 0.0
     ) -> tuple[str, str]:
         """Return why, in English and Japanese, with value, limit and its source."""
-        if rule not in self.spec.rule_names:
+        words = self._words.get(rule)
+        if words is None:
             return f"Stopped: {rule}.", f"停止：{rule}。"
-        index = self.spec.rule_names.index(rule)
-        config = self.spec.config.rules[index]
-        value = float(self.monitor.signals[Signal(int(self.spec.signal[index]))])
-        if excess and config.limit.unit == "m/s":
-            value = config.limit.value + excess
-        words = {"value": value, "limit": config.limit.value}
-        en = config.sentence.en.format(**words)
-        ja = config.sentence.ja.format(**words)
+        value = words.limit + excess
+        if not (excess and words.speed):
+            value = float(self.monitor.signals[words.signal])
+        ja = words.ja.format(value=value, limit=words.limit)
         if detail:
-            en = f"Stopped: {detail}."
-        return f"{en} [{config.limit.source}]", ja
+            return f"Stopped: {detail}. [{words.source}]", ja
+        en = words.en.format(value=value, limit=words.limit)
+        return f"{en} [{words.source}]", ja
+
+
+class _Words(NamedTuple):
+    """What a rule says when it intervenes."""
+
+    en: str
+    ja: str
+    source: str
+    limit: float
+    signal: int
+    speed: bool
+    """Whether it judges a speed, so that an excess adds to the limit."""
+
+
+def _words_of(spec: CompiledSpec) -> dict[str, _Words]:
+    return {
+        rule.id: _Words(
+            rule.sentence.en,
+            rule.sentence.ja,
+            rule.limit.source,
+            rule.limit.value,
+            int(signal),
+            rule.limit.unit == "m/s",
+        )
+        for rule, signal in zip(spec.config.rules, spec.signal, strict=True)
+    }

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.body.capsules import closest_points
-from physai.robot.kinematics import point_jacobian
+from physai.robot.kinematics import Chain, fill_jacobian
 from physai.types import Array
 
-__all__ = ["Parameter", "permitted_speed", "separation_rows"]
+__all__ = ["Parameter", "approach_rows", "measure_pairs", "permitted_speed"]
 
 HEAD_SEGMENTS = 3
 """Segments 0, 1, 2 are head, face and neck."""
@@ -77,126 +77,212 @@ def permitted_speed(distance: float, human_speed: float, p: Array) -> float:
 
 
 @numba.njit(cache=True)
-def separation_rows(
-    robot_capsules: Array,
-    shape_link: npt.NDArray[np.int64],
-    utensil: npt.NDArray[np.bool_],
-    people: Array,
-    people_age: Array,
-    parent: npt.NDArray[np.int64],
-    actuator: npt.NDArray[np.int64],
-    prismatic: npt.NDArray[np.bool_],
-    link_position: Array,
-    link_axis: Array,
+def _bound_capsule(capsule: Array, out: Array) -> None:
+    """Write the (4,) sphere around a capsule: middle and radius [m]."""
+    length = 0.0
+    for i in range(3):
+        out[i] = 0.5 * (capsule[i] + capsule[3 + i])
+        length += (capsule[3 + i] - capsule[i]) ** 2
+    out[3] = 0.5 * np.sqrt(length) + capsule[6]
+
+
+@numba.njit(cache=True)
+def _allowed_approach(
+    segment: int,
+    utensil: bool,
+    distance: float,
+    free: float,
     p: Array,
     gate_utensil: float,
     gate_carrier: float,
     gate_exempt: bool,
-    jacobian: Array,
-    rows: Array,
-    limits: Array,
+) -> float:
+    """Permitted approach of a shape to a body segment [m/s]."""
+    if segment >= HEAD_SEGMENTS:
+        return float(max(free, p[7]))
+    if utensil:
+        return max(free, gate_utensil)
+    if distance > p[10] or gate_exempt:
+        # At an open mouth the axis row bounds the whole rigid tool, hand included;
+        # the coarse body track would only deflect it.
+        return max(free, gate_carrier)
+    return float(max(free, min(p[9], gate_carrier)))
+
+
+@numba.njit(cache=True)
+def measure_pairs(
+    capsules: Array,
+    velocity: Array,
+    utensil: npt.NDArray[np.int64],
+    people: Array,
+    people_age: Array,
+    p: Array,
+    gate_utensil: float,
+    gate_carrier: float,
+    gate_exempt: bool,
+    contact_speed: Array,
+    spheres: Array,
+    near: Array,
     pair: npt.NDArray[np.int64],
-    distances: Array,
     shape_cap: Array,
     shape_segment: npt.NDArray[np.int64],
-    face_distance: Array,
+    out: Array,
 ) -> int:
-    """Fill one row per pair of robot shape and person segment that could bind.
+    """Measure every pair of robot shape and person segment that could bind.
 
-    A row says: approach speed a . u <= b, with a = -n^T J and n the unit vector from
-    person to robot. Head, face and neck use the gate's speeds instead of the floor.
+    Head, face and neck use the gate's speeds instead of the floor. Pairs beyond the
+    horizon are left out, most of them by the spheres around their capsules.
 
     Args:
-        robot_capsules: (R, 7) world [m].
-        shape_link: (R,) link of each shape.
+        capsules: (R, 7) of the robot, world [m].
+        velocity: (R, 6) of their end points [m/s].
         utensil: (R,) whether the shape belongs to the utensil.
         people: (P, S, 7) world [m].
         people_age: (P,) [s].
-        parent: (L,) kinematic tree; with actuator, prismatic the same.
-        actuator: (L,).
-        prismatic: (L,).
-        link_position: (L, 3) world [m].
-        link_axis: (L, 3) world.
         p: Parameter vector.
         gate_utensil: Permitted approach of the utensil to the head [m/s].
         gate_carrier: Permitted approach of every other shape to the head beyond the
             carrier distance [m/s].
-        gate_exempt: The utensil is at an open mouth: its rows against the head are
-            replaced by the gate's own.
-        jacobian: (6, n) work space.
-        rows: (K, n) out.
-        limits: (K,) out [m/s].
-        pair: (K, 4) out: shape, person, segment, 0.
-        distances: (P, R, S) out, surface distance [m].
-        shape_cap: (R,) out: permitted speed of the shape in any direction [m/s].
-        shape_segment: (R,) out: person segment that gave the cap, -1 if none.
-        face_distance: (1,) out: smallest distance of the utensil from head or face
-            [m]; infinite without either.
+        gate_exempt: The utensil is at an open mouth: its pairs with the head are
+            replaced by the gate's own row.
+        contact_speed: (S,) power-and-force-limiting speeds [m/s].
+        spheres: (S + 1, 4) scratch.
+        near: (K, 7) out: point on the shape's axis [m], unit normal from person to
+            robot, permitted approach [m/s].
+        pair: (K, 3) out: shape, person, segment.
+        shape_cap: (R,) out, permitted speed of each shape in any direction [m/s];
+            infinite where no person is near.
+        shape_segment: (R,) out, the segment that it comes from, -1 for none.
+        out: (4,) out: worst excess of the approach over the permitted one away from
+            the head and toward it [m/s], worst share of the contact speed of pairs
+            closer than 50 mm, distance of the utensil from head or face [m].
 
     Returns:
-        Number of rows.
+        Number of pairs.
     """
-    count, n = 0, rows.shape[1]
-    face_distance[0] = np.inf
-    a_point, b_point, normal = np.empty(3), np.empty(3), np.empty(3)
-    for r in range(robot_capsules.shape[0]):
+    count, segments = 0, people.shape[1]
+    out[0], out[1], out[2], out[3] = -np.inf, -np.inf, 0.0, np.inf
+    on_robot, on_person, normal = np.empty(3), np.empty(3), np.empty(3)
+    for r in range(capsules.shape[0]):
         shape_cap[r] = np.inf
         shape_segment[r] = -1
     for q in range(people.shape[0]):
-        for r in range(robot_capsules.shape[0]):
-            link = shape_link[r]
-            for s in range(people.shape[1]):
+        for s in range(segments):
+            _bound_capsule(people[q, s], spheres[s])
+        reach = p[11] + max(p[3], p[4]) * people_age[q]
+        for r in range(capsules.shape[0]):
+            arm = spheres[segments]
+            _bound_capsule(capsules[r], arm)
+            for s in range(segments):
+                body, gap = spheres[s], 0.0
+                for i in range(3):
+                    gap += (arm[i] - body[i]) ** 2
+                far = reach + arm[3] + body[3]
+                if gap > far * far:
+                    continue
                 d = closest_points(
-                    robot_capsules[r], people[q, s], a_point, b_point, normal
+                    capsules[r], people[q, s], on_robot, on_person, normal
                 )
-                distances[q, r, s] = d
-                if s < 2 and utensil[r] and d < face_distance[0]:
-                    face_distance[0] = d
+                if s < 2 and utensil[r] and d < out[3]:
+                    out[3] = d
                 vh = p[4] if d - p[3] * people_age[q] < p[5] else p[3]
                 effective = d - vh * people_age[q]
-                if effective > p[11] or count >= rows.shape[0]:
+                if effective > p[11]:
                     continue
-                head = s < 3
-                exempt = head and gate_exempt and utensil[r]
                 free = permitted_speed(effective, vh, p)
                 cap = max(free, p[8])
                 if cap < shape_cap[r]:
                     shape_cap[r] = cap
                     shape_segment[r] = s
-                if exempt:
+                if s < HEAD_SEGMENTS and gate_exempt and utensil[r]:
                     continue
-                if not head:
-                    allowed = max(free, p[7])
-                elif utensil[r]:
-                    allowed = max(free, gate_utensil)
-                elif d > p[10] or gate_exempt:
-                    # At an open mouth the axis row bounds the whole rigid tool, hand
-                    # included; the coarse body track would only deflect it.
-                    allowed = max(free, gate_carrier)
-                else:
-                    allowed = max(free, min(p[9], gate_carrier))
-                point_jacobian(
-                    link,
-                    a_point[0],
-                    a_point[1],
-                    a_point[2],
-                    parent,
-                    actuator,
-                    prismatic,
-                    link_position,
-                    link_axis,
-                    jacobian,
+                allowed = _allowed_approach(
+                    s,
+                    utensil[r] != 0,
+                    d,
+                    free,
+                    p,
+                    gate_utensil,
+                    gate_carrier,
+                    gate_exempt,
                 )
-                for j in range(n):
-                    rows[count, j] = -(
-                        normal[0] * jacobian[0, j]
-                        + normal[1] * jacobian[1, j]
-                        + normal[2] * jacobian[2, j]
-                    )
-                limits[count] = allowed
+                for i in range(3):
+                    near[count, i] = on_robot[i]
+                    near[count, 3 + i] = normal[i]
+                near[count, 6] = allowed
                 pair[count, 0], pair[count, 1], pair[count, 2] = r, q, s
                 count += 1
+                approach = _approach(capsules[r], velocity[r], on_robot, normal)
+                side = 1 if s < HEAD_SEGMENTS else 0
+                out[side] = max(out[side], approach - allowed)
+                if d < 0.05:
+                    out[2] = max(out[2], approach / contact_speed[s])
     return count
+
+
+@numba.njit(cache=True)
+def _approach(capsule: Array, velocity: Array, point: Array, normal: Array) -> float:
+    """Speed of a point on a capsule's axis against a normal [m/s].
+
+    Along the axis of a rigid capsule the velocity is affine.
+    """
+    along, length = 0.0, 0.0
+    for i in range(3):
+        edge = capsule[3 + i] - capsule[i]
+        along += edge * (point[i] - capsule[i])
+        length += edge * edge
+    share = along / length if length > 1e-14 else 0.0
+    speed = 0.0
+    for i in range(3):
+        speed -= normal[i] * (velocity[i] + share * (velocity[3 + i] - velocity[i]))
+    return speed
+
+
+@numba.njit(cache=True)
+def approach_rows(
+    count: int,
+    near: Array,
+    pair: npt.NDArray[np.int64],
+    shape_cap: Array,
+    chain: Chain,
+    rows: Array,
+    limits: Array,
+    segment: npt.NDArray[np.int64],
+) -> int:
+    """Fill a row a . u <= b for every pair, with a = -n^T J.
+
+    A pair that permits no less than its shape's cap needs none: a point that obeys
+    the cap in every direction obeys it along the normal.
+
+    Args:
+        count: Number of pairs.
+        near: (K, 7) of :func:`measure_pairs`.
+        pair: (K, 3).
+        shape_cap: (R,) [m/s].
+        chain: The robot, placed.
+        rows: (K, n) out.
+        limits: (K,) out [m/s].
+        segment: (K,) out: the row's body segment.
+
+    Returns:
+        Number of rows.
+    """
+    written, n = 0, rows.shape[1]
+    for k in range(count):
+        r = pair[k, 0]
+        if near[k, 6] >= shape_cap[r]:
+            continue
+        fill_jacobian(chain.shape_link[r], near[k, 0], near[k, 1], near[k, 2], chain)
+        for j in range(n):
+            rows[written, j] = -(
+                near[k, 3] * chain.jacobian[0, j]
+                + near[k, 4] * chain.jacobian[1, j]
+                + near[k, 5] * chain.jacobian[2, j]
+            )
+        limits[written] = near[k, 6]
+        segment[written] = pair[k, 2]
+        written += 1
+    return written
 
 
 @numba.njit(cache=True)
@@ -287,52 +373,18 @@ def shape_excess(
 
 
 @numba.njit(cache=True)
-def row_excess(
-    rows: Array,
-    limits: Array,
-    count: int,
-    pair: npt.NDArray[np.int64],
-    velocity: Array,
-    distances: Array,
-    contact_speed: Array,
-    out: Array,
-) -> None:
-    """Measure the approach of every pair against its permitted speed.
-
-    Args:
-        rows: (K, n) approach rows; with limits and pair from :func:`separation_rows`.
-        limits: (K,) [m/s].
-        count: Number of rows.
-        pair: (K, 4).
-        velocity: (n,) joint velocities.
-        distances: (P, R, S) [m].
-        contact_speed: (S,) power-and-force-limiting speeds [m/s].
-        out: (4,) worst excess away from the head and toward it [m/s], worst share of
-            the contact speed, and the row of the worst excess away from the head.
-    """
-    out[0], out[1], out[2], out[3] = -np.inf, -np.inf, 0.0, -1.0
-    for k in range(count):
-        speed = 0.0
-        for j in range(velocity.shape[0]):
-            speed += rows[k, j] * velocity[j]
-        excess = speed - limits[k]
-        r, q, s = pair[k, 0], pair[k, 1], pair[k, 2]
-        if s < 3:
-            if excess > out[1]:
-                out[1] = excess
-        elif excess > out[0]:
-            out[0], out[3] = excess, float(k)
-        if distances[q, r, s] < 0.05:
-            out[2] = max(out[2], speed / contact_speed[s])
-
-
-@numba.njit(cache=True)
 def _not_finite(values: Array) -> int:
     count = 0
     for value in values.flat:
         if not np.isfinite(value):
             count += 1
     return count
+
+
+@numba.njit(cache=True)
+def all_finite(values: Array) -> bool:
+    """Return whether every number of a vector is finite."""
+    return bool(_not_finite(values) == 0)
 
 
 @numba.njit(cache=True)
@@ -443,13 +495,15 @@ def advance_windows(
     place: npt.NDArray[np.int64],
     limit: Array,
     scale: Array,
-    elsewhere: npt.NDArray[np.bool_],
+    elsewhere: npt.NDArray[np.int64],
     hold: npt.NDArray[np.int64],
     release: npt.NDArray[np.int64],
+    action: npt.NDArray[np.int64],
     margins: Array,
     below: npt.NDArray[np.int64],
     above: npt.NDArray[np.int64],
     active: npt.NDArray[np.bool_],
+    worst: npt.NDArray[np.int64],
 ) -> None:
     """Turn signals into margins and move every rule's hold and release window on.
 
@@ -464,11 +518,15 @@ def advance_windows(
         elsewhere: (r,) only the other view can judge it: never violated in this one.
         hold: (r,) [steps].
         release: (r,) [steps].
+        action: (r,) what the guard does about each rule (:class:`Action`).
         margins: (r,) out.
         below: (r,) steps violated in a row, updated.
         above: (r,) steps held in a row, updated.
         active: (r,) updated.
+        worst: (3,) out: most restrictive action among the active rules, the first
+            rule that demands it (0 and -1 for none), and how many are active.
     """
+    worst[0], worst[1], worst[2] = 0, -1, 0
     for i in range(margins.shape[0]):
         margin = 1.0 if elsewhere[i] else (limit[i] - signals[place[i]]) / scale[i]
         margins[i] = margin
@@ -481,6 +539,10 @@ def advance_windows(
             below[i] += 1
             above[i] = 0
             active[i] = active[i] or below[i] > hold[i]
+        if active[i]:
+            worst[2] += 1
+            if action[i] > worst[0]:
+                worst[0], worst[1] = action[i], i
 
 
 @numba.njit(cache=True)

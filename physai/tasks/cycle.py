@@ -155,7 +155,8 @@ class Cycle:
         self.steps += 1
         truth = self._truth_or_measured()
         margins = self.scorer.update(truth.state, self.truth).copy()
-        cost = self.cost_of(margins, self.scorer.active)
+        active = self.scorer.any_active
+        cost = self.cost_of(margins, self.scorer.active) if active else 0.0
         earned = self.task.reward(truth, sent)
         # Without the discount, a learner that discounts is paid for lingering at a high
         # potential instead of finishing (Ng, Harada and Russell 1999).
@@ -185,8 +186,6 @@ class Cycle:
             margins: (r,) of the truth view.
             active: (r,) whether each rule's window has passed.
         """
-        if not active.any():
-            return 0.0
         depth = 1.0 - np.nan_to_num(margins, nan=-1.0)
         counted = active & ~(margins >= 0.0)
         return float(self.spec.cost_weight @ np.where(counted, depth, 0.0))

@@ -4,10 +4,48 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
+from physai.robot.kinematics import chain_of, fill_jacobian, place
 from physai.types import Array
 
-__all__ = ["joints_from_twist"]
+__all__ = ["joints_for_tool", "joints_from_twist"]
+
+
+@numba.njit(cache=True)
+def joints_for_tool(
+    position: Array,
+    twist: Array,
+    tool_link: int,
+    buffer: Array,
+    size: npt.NDArray[np.int64],
+    posture: Array,
+    gain: float,
+    damping: float,
+    velocity_max: Array,
+    out: Array,
+) -> None:
+    """Place the robot and write the joint velocities of a TCP twist.
+
+    Args:
+        position: (n,) joint positions [rad].
+        twist: (6,) of the TCP, world frame.
+        tool_link: Index of the TCP frame.
+        buffer: Of a :class:`physai.robot.kinematics.Kinematics`; placed.
+        size: The same.
+        posture: As in :func:`joints_from_twist`, with what follows.
+        gain: [1/s].
+        damping: Share of the identity.
+        velocity_max: (n,) [rad/s].
+        out: (n,) result [rad/s].
+    """
+    c = chain_of(buffer, size)
+    place(position, c)
+    tool = c.link_position[tool_link]
+    fill_jacobian(tool_link, tool[0], tool[1], tool[2], c)
+    joints_from_twist(
+        c.jacobian, twist, position, posture, gain, damping, velocity_max, out
+    )
 
 
 @numba.njit(cache=True)

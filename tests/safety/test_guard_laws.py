@@ -241,11 +241,14 @@ def test_the_answer_equals_an_independent_solvers(robot, spec, asked, seed):
     assume(solution.rule in ("separation", "face_gate", "workspace"))
     speeds = link_speeds(robot, q, solution.velocity)
     assume((speeds < guard.monitor.shape_cap - 1e-4).all())
-    rows, limits = f._rows[: f._total], f._limits[: f._total]
-    a = np.vstack([np.eye(7), -np.eye(7), rows])
-    b = np.concatenate([f._upper, -f._lower, limits])
-    start = np.clip(asked, f._lower, f._upper)
-    expected = quadprog.solve_qp(np.eye(7), f._scaled(start), -a.T, -b)[0]
+    demands = f.demands
+    _, _, total, caps = demands.counts
+    a = np.vstack([np.eye(7), -np.eye(7), demands.rows[:total]])
+    b = np.concatenate([demands.upper, -demands.lower, demands.limits[:total]])
+    start = np.clip(asked, demands.lower, demands.upper)
+    fast = np.linalg.norm(demands.blocks[:caps] @ start, axis=1)
+    start *= min(1.0, (demands.caps[:caps] / np.maximum(fast, 1e-12)).min())
+    expected = quadprog.solve_qp(np.eye(7), start, -a.T, -b)[0]
     tool = guard.monitor.kinematics.tool_jacobian()[:3]
     assume(np.linalg.norm(tool @ expected) < f._tcp_limit)
     np.testing.assert_allclose(solution.velocity, expected, atol=1e-6)

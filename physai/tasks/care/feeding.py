@@ -34,7 +34,7 @@ from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
 from physai.tasks.sampling import ScenarioSampler
 from physai.tasks.task import Outcome, Reward, Spaces, Task
 from physai.tasks.terms import nearness, ramp
-from physai.tasks.twist import joints_from_twist
+from physai.tasks.twist import joints_for_tool
 from physai.types import Command, State, Truth
 
 __all__ = ["CareFeeding"]
@@ -58,6 +58,8 @@ class CareFeeding(Task):
         )
         self._steps = environment.episode_s * environment.control_hz
         self._twist, self._place = np.empty(6), np.empty(4)
+        self._measured: Truth | None = None
+        self._progressed: list[float] = []
 
     def spaces(self) -> Spaces:
         """Return names and bounds; SI units, positions in the mouth frame."""
@@ -103,12 +105,13 @@ class CareFeeding(Task):
         kernel.twist_in_world(
             state.extras, action, limits.linear_m_s, limits.angular_rad_s, self._twist
         )
-        k.update(position)
         velocity = np.empty(position.shape[0])
-        joints_from_twist(
-            k.tool_jacobian(),
-            self._twist,
+        joints_for_tool(
             position,
+            self._twist,
+            self.robot.tool_link,
+            k.buffer,
+            k.size,
             self.robot.home_position,
             limits.posture_gain_per_s,
             limits.damping,
@@ -158,9 +161,14 @@ class CareFeeding(Task):
         )
 
     def _progress(self, truth: Truth) -> list[float]:
-        state, place = truth.state, self._place
-        kernel.progress(state.tool_pose_in_world, state.extras, self.tip_m, place)
-        return place.tolist()
+        """Return what :func:`feeding_kernel.progress` measures, once per truth."""
+        if truth is not self._measured:
+            state = truth.state
+            kernel.progress(
+                state.tool_pose_in_world, state.extras, self.tip_m, self._place
+            )
+            self._measured, self._progressed = truth, self._place.tolist()
+        return self._progressed
 
 
 _IN_MOUTH, _SPILLED, _FORCE = 0, 1, 3

@@ -225,6 +225,16 @@ class Traction:
             self._target,
             self._power,
         )
+        self._press(body)
+
+    def feel(self, body: Body) -> None:
+        """Compute the wheels' loads of a body that has just been placed."""
+        self._press(body)
+        self._impulse[:] = 0.0
+        self.force[:] = 0.0
+        self.torque[:] = 0.0
+
+    def _press(self, body: Body) -> None:
         ground = self.ground
         press_wheels(
             body.mass_kg,

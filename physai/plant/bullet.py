@@ -48,6 +48,7 @@ class BulletDynamics:
         base_pose: (7,) pose of the base in the world at the last :meth:`read`.
         base_twist: (6,) velocity of its origin [m/s] and angular velocity [rad/s].
         steering_rad: Angle of the steered axle; 0 without one.
+        wheel_load: (W,) normal force of every wheel in the last step [N].
     """
 
     def __init__(
@@ -78,12 +79,13 @@ class BulletDynamics:
         self.position, self.velocity = np.zeros(count), np.zeros(count)
         self.effort = np.zeros(count)
         self.base_pose, self.base_twist = np.array(base_pose), np.zeros(6)
-        self.steering_rad = 0.0
+        self.steering_rad, self.wheel_load = 0.0, np.zeros(0)
         self._base: BulletBase | None = None
         if ground is not None and robot.base is not None:
             self._base = BulletBase(
                 self._client, self._body, robot, base_pose, ground, step_s
             )
+            self.wheel_load = self._base.traction.load
 
     def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
         return function(*arguments, **named, physicsClientId=self._client)

@@ -180,6 +180,14 @@ class BulletBase:
         self._pushed[:] = 0.0
         self._count = 0
         self.look()
+        self._pull()
+        self.traction.feel(self._rigid)
+
+    def _pull(self) -> None:
+        """Gravity and whatever pushes the robot during the next step."""
+        self._rigid.pull[:] = self._pushed
+        self._rigid.pull[:3] += self._rigid.mass_kg * self.gravity
+        self._pushed[:] = 0.0
 
     def _carry(self, mass_kg: float, links: list[int]) -> None:
         """Set the mass of the payload, a solid box."""
@@ -232,9 +240,7 @@ class BulletBase:
     def press(self) -> None:
         """Apply what the ground does during the next step."""
         body, traction = self._rigid, self.traction
-        body.pull[:] = self._pushed
-        body.pull[:3] += body.mass_kg * self.gravity
-        self._pushed[:] = 0.0
+        self._pull()
         traction.press(body)
         rotation_from_quaternion(self.pose[3:], self._rotation)
         np.dot(self._rotation, body.center, out=self._point)

@@ -89,11 +89,13 @@ class MobileDynamics(Dynamics, Protocol):
         base_twist: (6,) velocity of its origin [m/s] and angular velocity [rad/s] in
             the world.
         steering_rad: Angle of the steered axle; 0 without one.
+        wheel_load: (W,) normal force of every wheel in the last step [N].
     """
 
     base_pose: Array
     base_twist: Array
     steering_rad: float
+    wheel_load: Array
 
     def reset(self, position: Array, base: BaseStart | None = None) -> None:
         """Put the robot at (n,) positions; the base as it says.

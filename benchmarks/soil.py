@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import pybullet
 
-from physai.plant.soil_settings import SoilConfig, load_bucket
 from physai.plant.soil import Soil
+from physai.plant.soil_settings import SoilConfig, load_bucket
 from physai.plant.trench import Pipe, PipeConfig, Trench, TrenchConfig
 from physai.types import Array
 

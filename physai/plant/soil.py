@@ -65,8 +65,8 @@ from physai.plant.earthmoving import (
     blade_coefficients,
     critical_height,
 )
-from physai.plant.soil_settings import BucketConfig, SoilConfig, SoilKind, load_kinds
 from physai.plant.slump_kernel import slump
+from physai.plant.soil_settings import BucketConfig, SoilConfig, SoilKind, load_kinds
 from physai.types import Array
 
 __all__ = ["BucketConfig", "Soil", "SoilConfig", "SoilKind", "load_kinds"]

@@ -16,8 +16,8 @@ from pydantic import Field, model_validator
 
 from physai.body.capsules import closest_fractions
 from physai.config import Config
-from physai.plant.soil_settings import BucketConfig
 from physai.plant.soil import Soil
+from physai.plant.soil_settings import BucketConfig
 from physai.types import Array
 
 __all__ = ["Pipe", "PipeConfig", "Trench", "TrenchConfig"]

@@ -34,6 +34,11 @@ _LIKELY = 0.02
 """Rows within so much of binding go into the first round of the projection [m/s]."""
 
 
+_BOX_RULES = ("joint_position", "joint_velocity", "joint_acceleration", "separation")
+_BOX_COUNT = len(_BOX_RULES)
+_FASTEST = int(Parameter.FASTEST)
+
+
 class Outcome(enum.IntEnum):
     """What the filter had to do."""
 
@@ -147,10 +152,13 @@ def _box(
     position_max: Array,
     velocity_max: Array,
     acceleration_max: Array,
-    near: bool,
+    first_braked: int,
     braking_time: float,
     dt: float,
     reaction: float,
+    cap_lower: Array,
+    cap_upper: Array,
+    cap_rule: npt.NDArray[np.int64],
     lower: Array,
     upper: Array,
     kind: npt.NDArray[np.int64],
@@ -159,11 +167,12 @@ def _box(
 
     The range uses half the acceleration for v = sqrt(2 a x) and what the joint still
     covers during the reaction. Bounds of range and speed win over acceleration: a
-    joint at its end must stop whatever that asks for.
+    joint at its end must stop whatever that asks for. From ``first_braked`` on, joints
+    keep to what they can brake together near a person; caps are the sections'.
     """
     for i in range(position.shape[0]):
         limit, kind[i] = 0.98 * velocity_max[i], 1
-        if near and acceleration_max[i] * braking_time < limit:
+        if i >= first_braked and acceleration_max[i] * braking_time < limit:
             limit, kind[i] = acceleration_max[i] * braking_time, 3
         covered = abs(last[i]) * reaction
         up = position_max[i] - 0.02 - position[i] - covered * (last[i] > 0.0)
@@ -172,6 +181,9 @@ def _box(
         low = max(-limit, -np.sqrt(acceleration_max[i] * down)) if down > 0.0 else 0.0
         if high < limit or low > -limit:
             kind[i] = 0 if min(up, down) < 0.2 else kind[i]
+        if cap_upper[i] < high or cap_lower[i] > low:
+            kind[i] = _BOX_COUNT + cap_rule[i]
+            high, low = min(high, cap_upper[i]), max(low, cap_lower[i])
         change = 0.9 * acceleration_max[i] * dt
         # Zero stays inside: braking to standstill is always permitted, and the
         # plant's own ramp keeps it within what the joints can do.
@@ -242,6 +254,9 @@ def _collect(
     tool_cap: float,
     braking_time: float,
     reaction: float,
+    cap_lower: Array,
+    cap_upper: Array,
+    cap_rule: npt.NDArray[np.int64],
     size: npt.NDArray[np.int64],
     figures_buffer: Array,
     work_buffer: Array,
@@ -259,6 +274,9 @@ def _collect(
         tool_cap: Speed of the TCP [m/s].
         braking_time: Time in which the joints stop together near a person [s].
         reaction: Reaction time [s].
+        cap_lower: (n,) of :class:`physai.safety.sections.section.Caps`.
+        cap_upper: (n,).
+        cap_rule: (n,).
         size: Of the monitor's buffers.
         figures_buffer: Of the monitor.
         work_buffer: Of the monitor's step.
@@ -274,6 +292,8 @@ def _collect(
         demands_of(demands_buffer, demands_size),
     )
     n = d.rows.shape[1]
+    # A base stops by the closed form of the separation, which its rows have.
+    braked = n if work.filled[2] == 0 else 2 if chain.actuator[0] >= 0 else 0
     _box(
         position,
         last,
@@ -281,10 +301,13 @@ def _collect(
         figures.position_max,
         figures.velocity_max,
         figures.acceleration_max,
-        work.filled[2] > 0,
+        braked,
         braking_time,
         1.0 / figures.control_hz,
         reaction,
+        cap_lower,
+        cap_upper,
+        cap_rule,
         d.lower,
         d.upper,
         d.kind,
@@ -305,7 +328,8 @@ def _collect(
     )
     total, count = pairs + walls, 0
     for r in range(chain.capsules.shape[0]):
-        if work.shape_segment[r] < 0 or not work.shape_cap[r] < 1.0:
+        fastest = figures.parameters[_FASTEST]
+        if work.shape_segment[r] < 0 or not work.shape_cap[r] < fastest:
             continue
         link, capsule = chain.shape_link[r], chain.capsules[r]
         for e in range(2):
@@ -533,7 +557,6 @@ def _check(u: Array, size: npt.NDArray[np.int64], buffer: Array) -> bool:
 
 
 _NO_AXIS = np.full(3, np.nan)
-_BOX_RULES = ("joint_position", "joint_velocity", "joint_acceleration", "separation")
 
 
 class Filter:
@@ -613,6 +636,9 @@ class Filter:
             cap,
             self._braking_time_s,
             self._reaction_time_s,
+            m.caps.lower,
+            m.caps.upper,
+            m.caps.rule,
             m.size,
             m.figures_buffer,
             m.work_buffer,
@@ -646,7 +672,10 @@ class Filter:
         d, m = self.demands, self.monitor
         pairs, walls, _, caps = d.counts.tolist()
         if what == BOUND:
-            rule = _BOX_RULES[int(d.kind[index])]
+            kind = int(d.kind[index])
+            if kind >= _BOX_COUNT:
+                return m.caps.kinds[kind - _BOX_COUNT]
+            rule = _BOX_RULES[kind]
             fastest = 0.98 * float(m.spec.robot.velocity_max[index])
             if rule == "joint_velocity" and abs(float(asked[index])) <= fastest:
                 return "joint_acceleration"

@@ -261,7 +261,7 @@ class Guard:
             return f"Stopped: {rule}.", f"停止：{rule}。"
         value = words.limit + excess
         if not (excess and words.speed):
-            value = float(self.monitor.signals[words.signal])
+            value = words.sign * float(self.monitor.signals[words.signal])
         ja = words.ja.format(value=value, limit=words.limit)
         if detail:
             return f"Stopped: {detail}. [{words.source}]", ja
@@ -279,6 +279,8 @@ class _Words(NamedTuple):
     signal: int
     speed: bool
     """Whether it judges a speed, so that an excess adds to the limit."""
+    sign: float
+    """-1 where the signal is kept with the other sign."""
 
 
 def _words_of(spec: CompiledSpec) -> dict[str, _Words]:
@@ -290,6 +292,7 @@ def _words_of(spec: CompiledSpec) -> dict[str, _Words]:
             rule.limit.value,
             int(signal),
             rule.limit.unit == "m/s",
+            -1.0 if rule.rule == "extra_below" else 1.0,
         )
         for rule, signal in zip(spec.config.rules, spec.signal, strict=True)
     }

@@ -40,7 +40,9 @@ class Parameter(enum.IntEnum):
     CARRIER_DISTANCE = 10
     HORIZON = 11
     """Effective distance beyond which no pair can bind [m]."""
-    COUNT = 12
+    FASTEST = 12
+    """No shape is faster than this, so that no larger permission binds [m/s]."""
+    COUNT = 13
 
 
 @numba.njit(cache=True)

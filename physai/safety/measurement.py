@@ -183,23 +183,23 @@ class Figures(NamedTuple):
 def figures_of(buffer: Array, size: Integers) -> Figures:
     """Return the views of a buffer of :func:`pack_figures`."""
     n, shapes, segments = size[SIZE_ACTUATORS], size[SIZE_SHAPES], size[SIZE_SEGMENTS]
-    i = 44
+    i = 45
     limits = i + segments + shapes
     return Figures(
-        buffer[0:12],
-        buffer[12:21],
-        buffer[21:30].view(np.int64),
+        buffer[0:13],
+        buffer[13:22],
+        buffer[22:31].view(np.int64),
         buffer[i : i + segments],
-        buffer[30:33],
-        buffer[33:36],
-        buffer[36],
+        buffer[31:34],
+        buffer[34:37],
         buffer[37],
         buffer[38],
-        int(buffer[39]),
-        buffer[40] > 0.5,
+        buffer[39],
+        int(buffer[40]),
         buffer[41] > 0.5,
-        int(buffer[42]),
+        buffer[42] > 0.5,
         int(buffer[43]),
+        int(buffer[44]),
         buffer[i + segments : limits].view(np.int64),
         buffer[limits : limits + n],
         buffer[limits + n : limits + 2 * n],
@@ -357,7 +357,8 @@ def measure(
     active: Flags,
     complete: bool,
     pushed: bool,
-) -> None:
+    finish: bool,
+) -> bool:
     """Fill signals, rows and margins of one step.
 
     Args:
@@ -373,6 +374,10 @@ def measure(
         complete: Whether every input has its size.
         pushed: Whether a person pushes the robot faster than it comes: it is not
             charged with motion that a push can bring about.
+        finish: Whether to turn signals into margins; False where more signals follow.
+
+    Returns:
+        Whether every input was there.
     """
     intake, work = intake_of(intake_buffer, size), work_of(work_buffer, size)
     figures, windows = (
@@ -411,7 +416,9 @@ def measure(
                     place = windows.place[i]
                     signals[place] = min(signals[place], windows.limit[i])
     signals[_MISSING] = float(missing)
-    _advance(windows, signals, active)
+    if finish or missing > 0:
+        _advance(windows, signals, active)
+    return missing == 0
 
 
 @numba.njit(cache=True)

@@ -41,15 +41,24 @@ class Signal(enum.IntEnum):
     INSERTION_DEPTH = 20
     STOP_SIGNAL = 21
     MOVING_CONTACT = 22
-    COUNT = 23
+    LIDAR_AGE = 23
+    PROTECTIVE_FIELD = 24
+    GEOFENCE = 25
+    AREA_INTRUSION = 26
+    AREA_SPEED = 27
+    INCLINATION = 28
+    STABILITY_SPEED = 29
+    COUNT = 30
+    """The signals of rules about extras come after these."""
 
 
 class Rule:
     """Base of every rule.
 
     Attributes:
-        signal: What it judges.
-        unit: Unit of signal and limit.
+        signal: What it judges; None for an extra that the specification names.
+        unit: Unit of signal and limit; empty where the specification says it.
+        section: Section of the specification that measures the signal.
         extras: Extras of the state that it needs.
         truth_extras: True extras that it needs.
         view: ``both``, ``guard`` (a trigger; no scorer judges it) or ``truth``
@@ -58,8 +67,9 @@ class Rule:
             does not charge the robot with that: motion caused by a push is not its own.
     """
 
-    signal: ClassVar[Signal]
+    signal: ClassVar[Signal | None]
     unit: ClassVar[str]
+    section: ClassVar[str] = ""
     extras: ClassVar[tuple[str, ...]] = ()
     truth_extras: ClassVar[tuple[str, ...]] = ()
     view: ClassVar[str] = "both"
@@ -264,6 +274,74 @@ class MovingContact(Rule):
     signal, unit, view = Signal.MOVING_CONTACT, "m/s", "truth"
 
 
+class LidarAge(Rule):
+    """Age of the lidar's scan [s]: who is not seen cannot be avoided."""
+
+    signal, unit, view, section = Signal.LIDAR_AGE, "s", "guard", "field"
+
+
+class ProtectiveFieldSpeed(Rule):
+    """Speed above that from which the base stops within the free way of its corridor.
+
+    As a share of the maker's speed limit. ISO 3691-4 (stop within the detection range),
+    ISO 13855; closed form in :mod:`physai.safety.sections.field`.
+    """
+
+    signal, unit, section = Signal.PROTECTIVE_FIELD, "1", "field"
+
+
+class Geofence(Rule):
+    """Speed above that from which the base stops before the fence, as a share.
+
+    Stopping distance v Tr + v^2 / 2a measured on the machine; ISO 17757, MLIT rules for
+    automated construction.
+    """
+
+    signal, unit, section = Signal.GEOFENCE, "1", "fence"
+
+
+class AreaIntrusion(Rule):
+    """1 while a person is, or could be, in an unmanned area.
+
+    MLIT safety rules for automated construction, Ver. 1.0 (2024): three areas.
+    """
+
+    signal, unit, view, section = Signal.AREA_INTRUSION, "1", "guard", "areas"
+
+
+class AreaSpeed(Rule):
+    """Speed above what the areas permit, as a share of the maker's speed limit."""
+
+    signal, unit, section = Signal.AREA_SPEED, "1", "areas"
+
+
+class Inclination(Rule):
+    """Roll or pitch of the base over the permitted angle, the larger share.
+
+    tan(angle) = (track / 2) / h tips (rigid body); the limit is a share of it.
+    """
+
+    signal, unit, section = Signal.INCLINATION, "1", "stability"
+
+
+class StabilitySpeed(Rule):
+    """Speed above what slope, curve and lift height permit, as a share."""
+
+    signal, unit, section = Signal.STABILITY_SPEED, "1", "stability"
+
+
+class ExtraAbove(Rule):
+    """An extra that the rule names must not exceed the limit."""
+
+    signal, unit = None, ""
+
+
+class ExtraBelow(Rule):
+    """An extra that the rule names must not fall below the limit."""
+
+    signal, unit = None, ""
+
+
 RULES: dict[str, type[Rule]] = {
     "input_integrity": InputIntegrity,
     "joint_age": JointAge,
@@ -288,4 +366,13 @@ RULES: dict[str, type[Rule]] = {
     "insertion_depth": InsertionDepth,
     "stop_signal": StopSignal,
     "moving_contact": MovingContact,
+    "lidar_age": LidarAge,
+    "protective_field": ProtectiveFieldSpeed,
+    "geofence": Geofence,
+    "area_intrusion": AreaIntrusion,
+    "area_speed": AreaSpeed,
+    "inclination": Inclination,
+    "stability_speed": StabilitySpeed,
+    "extra_above": ExtraAbove,
+    "extra_below": ExtraBelow,
 }

@@ -74,8 +74,8 @@ class ScenarioTemplate(Config):
     kind: Literal["nominal", "boundary", "fault", "misuse"]
     hazard: str
     """Id of the hazard that it exercises."""
-    expect: Literal["feed", "withdraw", "any_safe"]
-    """What counts as right."""
+    expect: Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
+    """What counts as right; a name that the task knows."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
     """Share among the templates when a scenario is drawn by chance."""
     duration_s: Positive | None = None
@@ -167,7 +167,7 @@ class EnvironmentConfig(Config):
     @property
     def digest(self) -> str:
         """SHA-256 over every value."""
-        return content.digest_value(self.model_dump(mode="json"))
+        return content.digest_value(self.distinctive())
 
     def template(self, name: str) -> ScenarioTemplate:
         """Return a template by name.

@@ -11,9 +11,9 @@ import numpy as np
 import pybullet
 
 from physai.plant.bullet import BulletDynamics
-from physai.plant.soil_settings import SoilConfig, load_bucket
 from physai.plant.scene import SceneConfig
 from physai.plant.soil import Soil
+from physai.plant.soil_settings import SoilConfig, load_bucket
 from physai.robot.description import load_robot
 from physai.robot.kinematics import Kinematics
 from physai.types import Array

@@ -18,8 +18,8 @@ from physai.plant.earthmoving import (
     blade_force,
     critical_height,
 )
-from physai.plant.soil_settings import BucketConfig, SoilConfig, load_bucket, load_kinds
 from physai.plant.soil import Soil
+from physai.plant.soil_settings import BucketConfig, SoilConfig, load_bucket, load_kinds
 from physai.plant.trench import Pipe, PipeConfig, Trench, TrenchConfig
 from physai.randomness import generator
 

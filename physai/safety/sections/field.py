@@ -1,0 +1,161 @@
+"""Protective field: stop within what the lidar sees, in the corridor that is driven.
+
+A driverless truck stops before whatever stands in its way, and is never faster than it
+can stop within its detection range in the worst load and on the worst floor
+(ISO 3691-4 as quoted in public notes; closed form of ISO 13855 with the object's own
+speed). Where no sensor looks, the speed is that of muted detection, 0.3 m/s at most.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numba
+import numpy as np
+from pydantic import Field
+
+from physai.config import Config
+from physai.errors import ConfigError
+from physai.robot.description import Robot
+from physai.robot.kinematics import Kinematics
+from physai.safety.rules import Signal
+from physai.safety.sections.section import Caps, Section, excess_of, footprint_of
+from physai.types import Array, State
+
+__all__ = ["FieldValues", "ProtectiveField"]
+
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+
+
+class FieldValues(Config):
+    """Section ``field``."""
+
+    deceleration_m_s2: Positive
+    """In the worst load, on the worst floor."""
+    object_speed_m_s: NonNegative
+    """Speed toward the robot that is assumed of what the lidar sees."""
+    side_margin_m: NonNegative
+    """Kept free beside the robot (0.5 m in an operating zone, where there is room)."""
+    standstill_m: NonNegative
+    """Kept free before the robot at standstill."""
+    unseen_speed_m_s: Annotated[float, Field(ge=0.0, le=0.3)]
+    """Where no ray looks; at most 0.3 m/s (ISO 3691-4 Annex A, muted detection)."""
+    source: str
+
+
+@numba.njit(cache=True)
+def _permitted(free: float, object_speed: float, a: float, tr: float) -> float:
+    """V Tr + v^2/2a + vo (Tr + v/a) = d solved for v [m/s]."""
+    rest = free - object_speed * tr
+    if not rest > 0.0:
+        return 0.0
+    b = a * tr + object_speed
+    return float(-b + np.sqrt(b * b + 2.0 * a * rest))
+
+
+@numba.njit(cache=True)
+def _look(
+    ranges: Array,
+    angles: Array,
+    place: Array,
+    footprint: Array,
+    side: float,
+    reach: float,
+    curvature: float,
+    out: Array,
+) -> None:
+    """Write the free way forward and backward of the driven corridor [m].
+
+    The corridor bends with the curvature that is driven; a point's way is its arc.
+    """
+    out[0] = out[1] = reach
+    half = max(footprint[3], -footprint[2]) + side
+    for i in range(ranges.shape[0]):
+        r = ranges[i]
+        if not r < np.inf:
+            continue
+        # A range that is no number hides something: take it as near.
+        r = 0.0 if not r >= 0.0 else r
+        x = place[0] + r * np.cos(angles[i] + place[2])
+        y = place[1] + r * np.sin(angles[i] + place[2])
+        if abs(curvature) > 1e-3:
+            radius = 1.0 / curvature
+            dy = radius - y
+            across = abs(abs(radius) - np.sqrt(x * x + dy * dy))
+            turn = np.arctan2(x, dy if radius > 0.0 else -dy)
+            along = abs(radius) * turn
+        else:
+            across, along = abs(y), x
+        if across > half:
+            continue
+        if along > footprint[1]:
+            out[0] = min(out[0], along - footprint[1])
+        elif along < footprint[0]:
+            out[1] = min(out[1], footprint[0] - along)
+        else:
+            out[0] = out[1] = 0.0
+
+
+class ProtectiveField(Section):
+    """Caps the base's speed by the free way; see the module.
+
+    Raises:
+        ConfigError: If the robot has no lidar.
+    """
+
+    Values: ClassVar[type[Config]] = FieldValues
+
+    def __init__(
+        self,
+        values: FieldValues,
+        robot: Robot,
+        truth_view: bool,
+        caps: Caps,
+        reaction_time_s: float,
+    ) -> None:
+        super().__init__(values, robot, truth_view, caps, reaction_time_s)
+        lidar = robot.lidar
+        if lidar is None:
+            raise ConfigError(f"sections.field: {robot.name} has no lidar")
+        self._values, self._kind = values, caps.kind("protective_field")
+        self._angles = lidar.angles_rad
+        self._place = np.array([*lidar.position_m[:2], lidar.yaw_rad])
+        self._footprint = footprint_of(robot)
+        self._reach = lidar.range_max_m
+        sees_back = lidar.field_of_view_rad > 1.9 * np.pi
+        self._backward = np.inf if sees_back else values.unseen_speed_m_s
+        self._out = np.zeros(2)
+
+    def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
+        """Look along the driven corridor and cap the speed."""
+        values, out = self._values, self._out
+        signals[Signal.LIDAR_AGE] = state.lidar_age_s
+        if state.lidar_range_m.shape != self._angles.shape:
+            signals[Signal.LIDAR_AGE] = np.nan
+            self.caps.cap(0, 0.0, 0.0, self._kind)
+            return
+        v, w = state.actuator_velocity[:2].tolist()
+        _look(
+            np.ascontiguousarray(state.lidar_range_m),
+            self._angles,
+            self._place,
+            self._footprint,
+            values.side_margin_m,
+            self._reach,
+            w / v if abs(v) > 0.05 else 0.0,
+            out,
+        )
+        tr = self.reaction_time_s + (0.0 if self.truth_view else state.lidar_age_s)
+        kept = 0.0 if self.truth_view else values.standstill_m
+        speed = 0.0 if self.truth_view else values.object_speed_m_s
+        a = values.deceleration_m_s2
+        ahead = _permitted(out[0] - kept, speed, a, tr)
+        behind = min(self._backward, _permitted(out[1] - kept, speed, a, tr))
+        self.caps.cap(0, ahead, behind, self._kind)
+        signals[Signal.PROTECTIVE_FIELD] = excess_of(
+            np.array([v]),
+            np.array([-behind]),
+            np.array([ahead]),
+            self.robot.velocity_max[:1],
+        )

@@ -1,0 +1,214 @@
+"""What every section of a specification offers, and the speed caps that it sets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from physai.config import Config
+from physai.robot.kinematics import Kinematics
+from physai.types import Array, State
+
+if TYPE_CHECKING:
+    from physai.robot.description import Robot
+
+__all__ = [
+    "Caps",
+    "Section",
+    "excess_of",
+    "footprint_of",
+    "inside_polygon",
+    "stopping_speed",
+]
+
+
+class Caps:
+    """Largest speed of every actuator in both directions, and who asked for it.
+
+    Args:
+        count: Number of actuators.
+
+    Attributes:
+        upper: (n,) at least 0 [rad/s or m/s]; infinite where nobody caps.
+        lower: (n,) at most 0.
+        rule: (n,) index of the capping rule kind in :attr:`kinds`; -1 for none.
+        kinds: Kinds of rules that may cap, each once.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.upper, self.lower = np.full(count, np.inf), np.full(count, -np.inf)
+        self.rule = np.full(count, -1, dtype=np.int64)
+        self.kinds: list[str] = []
+
+    def clear(self) -> None:
+        """Lift every cap."""
+        self.upper[:], self.lower[:], self.rule[:] = np.inf, -np.inf, -1
+
+    def kind(self, rule: str) -> int:
+        """Return the index of a rule kind; a new one is added."""
+        if rule not in self.kinds:
+            self.kinds.append(rule)
+        return self.kinds.index(rule)
+
+    def cap(self, actuator: int, forward: float, backward: float, kind: int) -> None:
+        """Permit an actuator no more than this in each direction.
+
+        Args:
+            actuator: Which.
+            forward: Largest positive speed, at least 0.
+            backward: Largest speed the other way, at least 0; NaN permits nothing.
+            kind: Of :meth:`kind`.
+        """
+        high = forward if forward >= 0.0 else 0.0
+        low = backward if backward >= 0.0 else 0.0
+        if high < self.upper[actuator]:
+            self.upper[actuator], self.rule[actuator] = high, kind
+        if -low > self.lower[actuator]:
+            self.lower[actuator], self.rule[actuator] = -low, kind
+
+
+class Section(ABC):
+    """One section for one robot and one view.
+
+    Args:
+        values: The checked values.
+        robot: The robot.
+        truth_view: Whether this is the scorer's view, which sees what really is and
+            keeps nothing back.
+        caps: Where caps go.
+        reaction_time_s: Reaction time of the view; 0 for the scorer.
+
+    Attributes:
+        Values: Type of its values.
+    """
+
+    Values: ClassVar[type[Config]]
+
+    def __init__(
+        self,
+        values: Config,
+        robot: Robot,
+        truth_view: bool,
+        caps: Caps,
+        reaction_time_s: float,
+    ) -> None:
+        self.robot, self.truth_view, self.caps = robot, truth_view, caps
+        self.reaction_time_s = reaction_time_s
+
+    @abstractmethod
+    def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
+        """Measure and cap.
+
+        Args:
+            state: What the view sees; complete and finite.
+            kinematics: Of the robot, posture and velocity of the state.
+            signals: (Signal.COUNT,) write the section's own.
+        """
+
+
+@numba.njit(cache=True)
+def stopping_speed(distance: float, deceleration: float, reaction: float) -> float:
+    """Largest speed from which a stop ends within a distance [m/s].
+
+    v Tr + v^2 / 2a = d solved for v; 0 where there is no way left or it is unknown.
+
+    Args:
+        distance: Free way [m].
+        deceleration: a [m/s2].
+        reaction: Tr [s].
+    """
+    if not distance > 0.0:
+        return 0.0
+    lost = deceleration * reaction
+    return float(-lost + np.sqrt(lost * lost + 2.0 * deceleration * distance))
+
+
+@numba.njit(cache=True)
+def excess_of(velocity: Array, lower: Array, upper: Array, scale: Array) -> float:
+    """Return by how much any actuator is faster than its cap, as a share of its limit.
+
+    Args:
+        velocity: (n,) [rad/s or m/s].
+        lower: (n,) caps.
+        upper: (n,).
+        scale: (n,) speed limits of the maker.
+    """
+    worst = -1.0
+    for i in range(velocity.shape[0]):
+        over = max(velocity[i] - upper[i], lower[i] - velocity[i]) / scale[i]
+        worst = max(worst, over)
+    return worst
+
+
+@numba.njit(cache=True)
+def inside_polygon(x: float, y: float, polygon: Array) -> bool:
+    """Return whether a place is inside a (K, 2) polygon (crossing number)."""
+    inside = False
+    k = polygon.shape[0]
+    for i in range(k):
+        j = (i + 1) % k
+        if (polygon[i, 1] > y) != (polygon[j, 1] > y):
+            along = (y - polygon[i, 1]) / (polygon[j, 1] - polygon[i, 1])
+            if x < polygon[i, 0] + along * (polygon[j, 0] - polygon[i, 0]):
+                inside = not inside
+    return inside
+
+
+@numba.njit(cache=True)
+def edge_distance(x: float, y: float, polygon: Array) -> float:
+    """Return the distance of a place from the edge of a (K, 2) polygon [m]."""
+    best = np.inf
+    k = polygon.shape[0]
+    for i in range(k):
+        j = (i + 1) % k
+        ex, ey = polygon[j, 0] - polygon[i, 0], polygon[j, 1] - polygon[i, 1]
+        size = ex * ex + ey * ey
+        share = 0.0
+        if size > 0.0:
+            share = ((x - polygon[i, 0]) * ex + (y - polygon[i, 1]) * ey) / size
+            share = min(1.0, max(0.0, share))
+        dx, dy = x - polygon[i, 0] - share * ex, y - polygon[i, 1] - share * ey
+        best = min(best, dx * dx + dy * dy)
+    return float(np.sqrt(best))
+
+
+@numba.njit(cache=True)
+def ray_distance(x: float, y: float, dx: float, dy: float, polygon: Array) -> float:
+    """Return the way from a place along a unit direction to a polygon's edge [m]."""
+    best = np.inf
+    k = polygon.shape[0]
+    for i in range(k):
+        j = (i + 1) % k
+        ex, ey = polygon[j, 0] - polygon[i, 0], polygon[j, 1] - polygon[i, 1]
+        cross = dx * ey - dy * ex
+        if abs(cross) < 1e-12:
+            continue
+        wx, wy = polygon[i, 0] - x, polygon[i, 1] - y
+        along = (wx * ey - wy * ex) / cross
+        share = (wx * dy - wy * dx) / cross
+        if along >= 0.0 and 0.0 <= share <= 1.0:
+            best = min(best, along)
+    return best
+
+
+def footprint_of(robot: Robot) -> npt.NDArray[np.float64]:
+    """Return x_min, x_max, y_min, y_max of the robot's shapes in its base frame [m].
+
+    Of the home posture; a section that matters for an outstretched tool adds a margin.
+    """
+    kinematics = Kinematics(robot)
+    capsules = kinematics.capsules()
+    ends = capsules[:, :6].reshape(-1, 3)
+    radius = np.repeat(capsules[:, 6], 2)
+    return np.array(
+        [
+            (ends[:, 0] - radius).min(),
+            (ends[:, 0] + radius).max(),
+            (ends[:, 1] - radius).min(),
+            (ends[:, 1] + radius).max(),
+        ]
+    )

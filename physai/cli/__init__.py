@@ -7,7 +7,9 @@ refused, 130 interrupted. Modules are imported when their command runs.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -100,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    previous = _end_orderly()
     try:
         parser = build_parser()
         options, extra = parser.parse_known_args(arguments)
@@ -132,3 +135,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"{where}{error.strerror or error}", file=sys.stderr)
         return 2
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _end_orderly() -> Any:
+    """Let SIGTERM end a command as Ctrl-C does: a robot stopped, files closed.
+
+    Returns:
+        The handler that was there; None outside the main thread, where none is set.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    return signal.signal(signal.SIGTERM, interrupt)

@@ -176,7 +176,11 @@ class RobotServer:
         elif operation == "unsubscribe":
             self._clients[connection].discard(str(message.get("topic")))
         elif operation == "publish":
-            self._take(str(message.get("topic")), message.get("msg"))
+            topic = str(message.get("topic"))
+            self._take(topic, message.get("msg"))
+            # A bridge delivers to every subscriber; a watchdog listens to commands.
+            relayed = {"op": "publish", "topic": topic, "msg": message.get("msg")}
+            self._broadcast({topic: json.dumps(relayed)})
         elif operation == "call_service":
             return self._serve_call(message)
         return None

@@ -194,7 +194,7 @@ def _run(
         round_trip_p99_s=p99,
         tightened=tightened,
     )
-    last = {"rule": "", "action": 0}
+    last: dict[str, Any] = {"rule": "", "action": 0, "steps": 0}
 
     def start() -> None:
         if stage == "full":
@@ -216,6 +216,7 @@ def _run(
                 time_s=record.time_s,
             )
         last.update(
+            steps=last["steps"] + 1,
             rule=decision.rule if decision.intervened else "",
             action=int(decision.action),
         )
@@ -256,6 +257,9 @@ def _run(
             writer=EpisodeWriter(file, header),
             maximum_steps=steps,
         )
+    except KeyboardInterrupt:
+        report = LoopReport(ended="interrupted", steps=last["steps"])
+        raise
     finally:
         confirmed = True
         if stage == "full":

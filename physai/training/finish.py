@@ -14,6 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from physai import content
+from physai.evaluation import run_suite
 from physai.evaluation.statistics import clopper_pearson
 from physai.policy.bundle import write_bundle
 from physai.policy.policy import Policy, PolicyContract
@@ -103,7 +104,19 @@ def finish_run(
         versions=versions(),
         name=_policy_name(config.environment),
     )
+    if config.evaluation.suite:
+        _judge(folder, config.evaluation.suite, config.guard)
     return figures
+
+
+def _judge(folder: Path, suite: str, guard: str) -> None:
+    """Judge the bundle by the suite that the config names."""
+    made = run_suite(
+        str(folder / "bundle"), suite, guard, out=folder / "evaluation" / suite
+    )
+    summary = {"suite": suite, "overall": made.verdict.overall, **made.verdict.table}
+    file = folder / "evaluation" / "suite.json"
+    file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def evaluate_policy(env: Any, policy: Policy, episodes: int) -> dict[str, Any]:

@@ -112,6 +112,17 @@ def _register_bench(commands: Any) -> None:
         help="instead: the guard against random and adversarial policies, off and on",
     )
     parser.add_argument(
+        "--tasks",
+        action="store_true",
+        help="instead: one row per environment: expert, adversary, speed, memory",
+    )
+    parser.add_argument(
+        "--count", type=count, default=200, metavar="N", help="episodes of --tasks"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="ID", help="environments of --tasks"
+    )
+    parser.add_argument(
         "--suite",
         default="care_feeding_guard",
         help="of --guard (default: %(default)s)",
@@ -300,6 +311,18 @@ def bench(options: argparse.Namespace) -> int:
             progress=not options.json,
         )
         result["environment"] = environment_record()
+    elif options.tasks:
+        from physai.task_table import run_task_table
+        from physai.tasks.registry import load_environment
+
+        for name in options.only or ():
+            load_environment(name)
+        result = run_task_table(
+            options.only,
+            options.count,
+            max(1, options.count // 4),
+            progress=not options.json,
+        )
     else:
         from physai.bench import run_bench
 

@@ -101,8 +101,9 @@ def _run(cycle: Cycle, policy: Policy, scenario: Any, hard: Any) -> tuple[Any, A
     while True:
         record = cycle.step(policy.act(observation))
         observation = cycle.observation
-        if cycle.scorer.any_active:
-            bad |= cycle.scorer.active & hard & ~(record.truth_margins >= 0.0)
+        margins = record.truth_margins
+        if margins is not None and cycle.scorer.any_active:
+            bad |= cycle.scorer.active & hard & ~(margins >= 0.0)
         if record.terminated or record.truncated:
             return bad, record
 

@@ -81,8 +81,8 @@ MOVEMENT_KINDS = (
     "crouch",
     "stumble",
     "spasm",
-    "react_to_alarm",
     "ignore_alarm",
+    "react_to_alarm",
     "fall",
     "get_up",
 )
@@ -103,7 +103,8 @@ class _Sparse(Config):
         data: dict[str, Any] = handler(self)
         fields = type(self).model_fields
         for name in self._OPTIONAL:
-            if name in data and getattr(self, name) == fields[name].default:
+            default = fields[name].get_default(call_default_factory=True)
+            if name in data and getattr(self, name) == default:
                 del data[name]
         return data
 
@@ -174,9 +175,9 @@ class BehaviourConfig(_Sparse):
     distance_m: Range = 1.0
     direction: Literal["forward", "backward", "left", "right"] = "forward"
     response: Literal["stop", "step_aside"] = "stop"
-    waypoints_m: tuple[tuple[float, float], ...] = ()
+    waypoints_m: list[tuple[float, float]] = Field(default_factory=list)
     """Another path for ``walk``, from where the person then is."""
-    point_m: tuple[float, float, float] | None = None
+    point_m: Annotated[list[float], Field(min_length=3, max_length=3)] | None = None
     """World point for ``reach`` with target "point"."""
     beyond_declared: bool = False
     """Allows more than the declared 1.6 m/s, which the guard does not assume."""
@@ -186,8 +187,8 @@ class BehaviourConfig(_Sparse):
         kinds = (*BEHAVIOURS, *MOVEMENT_KINDS)
         if self.kind not in kinds:
             raise ValueError(f'unknown kind "{self.kind}"; {suggest(self.kind, kinds)}')
-        for name, value in self._ranges():
-            if not value[0] <= value[1]:
+        for name, value in self:
+            if isinstance(value, tuple) and not value[0] <= value[1]:
                 raise ValueError(f"{name}: a range is [low, high]")
         if (self.target == "point") != (self.point_m is not None):
             raise ValueError('target "point" and point_m belong together')
@@ -202,15 +203,6 @@ class BehaviourConfig(_Sparse):
             raise ValueError("speed_m_s: must be greater than 0")
         return self
 
-    def _ranges(self) -> list[tuple[str, tuple[float, float]]]:
-        """The values that are ranges."""
-        points = ("waypoints_m", "point_m")
-        return [
-            (name, value)
-            for name, value in self
-            if isinstance(value, tuple) and name not in points
-        ]
-
     @property
     def goes_beyond(self) -> bool:
         """Whether the body may exceed the declared bound; every fall does."""
@@ -219,7 +211,7 @@ class BehaviourConfig(_Sparse):
     def sample(self, rng: np.random.Generator) -> BehaviourConfig:
         """Return the same behaviour with every range fixed."""
         fixed: dict[str, Any] = {
-            name: fix(value, rng) for name, value in self._ranges()
+            name: fix(value, rng) for name, value in self if isinstance(value, tuple)
         }
         if self.trigger is not None:
             fixed["trigger"] = self.trigger.sample(rng)

@@ -424,7 +424,9 @@ def _pose_arms(
                 (far[0] - wrist[0], far[1] - wrist[1], far[2] - wrist[2]), line
             )
             aim_line = _unit(_mix(free, aim_line, 1.0 - free, line), line)
-            tip = _go(wrist, body[11], aim_line)
+            # Who falls lets go: the aid is then no longer part of the body.
+            length = free * body[11] + (1.0 - free) * _HAND * h
+            tip = _go(wrist, length, aim_line)
         _put(capsules[6 + side], shoulder, elbow, 0.028 * h * g)
         _put(capsules[8 + side], elbow, wrist, 0.024 * h * g)
         _put(capsules[10 + side], wrist, tip, 0.020 * h)

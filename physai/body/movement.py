@@ -139,7 +139,9 @@ def run_out(motion: Motion, elapsed: float, view: PersonView, stance: Stance) ->
 
 def follow(motion: Motion, elapsed: float, view: PersonView, stance: Stance) -> None:
     """Follow the robot's base to within ``distance_m`` for ``duration_s``."""
-    if elapsed < _value(motion.config.duration_s) and np.isfinite(view.base_position[0]):
+    if elapsed < _value(motion.config.duration_s) and np.isfinite(
+        view.base_position[0]
+    ):
         stance.goal = view.base_position[:2]
         stance.stop_distance_m = _value(motion.config.distance_m)
         stance.speed_m_s = _value(motion.config.speed_m_s)
@@ -147,7 +149,9 @@ def follow(motion: Motion, elapsed: float, view: PersonView, stance: Stance) -> 
 
 def block_way(motion: Motion, elapsed: float, view: PersonView, stance: Stance) -> None:
     """Step into the robot's way, ``distance_m`` ahead of its base, and stay there."""
-    if elapsed < _value(motion.config.duration_s) and np.isfinite(view.base_position[0]):
+    if elapsed < _value(motion.config.duration_s) and np.isfinite(
+        view.base_position[0]
+    ):
         if motion.goal is None:
             ahead = np.array([math.cos(view.base_yaw_rad), math.sin(view.base_yaw_rad)])
             motion.goal = view.base_position[:2] + (
@@ -335,7 +339,9 @@ def _lying(stance: Stance, way: str) -> tuple[float, float]:
     height = (0.14 if way in ("left", "right") else 0.085) * h
     # Forward the legs stay straight; otherwise the knees are drawn up a little.
     share = 0.998 if way == "forward" else 0.88
-    return height, math.sqrt((2.0 * LEG_SEGMENT * share * h) ** 2 - (height - 0.043 * h) ** 2)
+    return height, math.sqrt(
+        (2.0 * LEG_SEGMENT * share * h) ** 2 - (height - 0.043 * h) ** 2
+    )
 
 
 def _set_pelvis(
@@ -386,7 +392,7 @@ def fall(motion: Motion, elapsed: float, view: PersonView, stance: Stance) -> No
         stance.fallen = (tilt - _EARLY) / (0.5 * math.pi - _EARLY)
         spread = blend(1.5 * fallen)
         side = way in ("left", "right")
-        pose = (1.1, 0.1, 0.5) if side else (0.0, 0.9, 0.2)
+        pose = (1.1, 0.1, 0.5) if side else (0.0, 0.5, 0.2)
         start = (0.5, 0.5, 0.5)
         mixed = [a + spread * (b - a) for a, b in zip(start, pose, strict=True)]
         stance.arms = (0.6 + 0.4 * spread, mixed[0], mixed[1], mixed[2])
@@ -407,9 +413,7 @@ def get_up(motion: Motion, elapsed: float, view: PersonView, stance: Stance) -> 
     far, tilt = math.hypot(x, y), math.hypot(*stance.tilt_rad)
     way = max(_WAYS, key=lambda k: _WAYS[k][0] * x + _WAYS[k][1] * y)
     low = HIP_HEIGHT * h - stance.drop_m
-    middle = (
-        (0.30 * h, 0.22 * h, 0.9) if way == "forward" else (low, 0.85 * far, 0.15)
-    )
+    middle = (0.30 * h, 0.22 * h, 0.9) if way == "forward" else (low, 0.85 * far, 0.15)
     frames = (
         (low, far, tilt),
         middle,

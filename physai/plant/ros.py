@@ -1,8 +1,8 @@
 """The plant on the other side of a rosbridge: a real robot, or a virtual one.
 
 Commands pass a gate: nothing is sent before a person has armed it, and every reconnect
-disarms it again. Ages are measured here, on arrival, and grow when nothing comes; the
-guard decides what is too old. The stop is a service and a topic: a *software* stop. A
+disarms it again. Ages are measured here, from arrival and stamp, and grow when nothing
+comes; the guard decides what is too old. The stop is a service and a topic: a *software* stop. A
 hardware emergency stop is a separate circuit whose state is only read.
 """
 
@@ -23,6 +23,7 @@ from physai.config import Config, load
 from physai.errors import ContractError, LinkError
 from physai.plant import messages
 from physai.plant.bridge import Node
+from physai.plant.lateness import Lateness
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
@@ -173,12 +174,17 @@ class RosPlant:
         self._arrived = dict.fromkeys(
             ("joints", "force", "people", "extras"), -math.inf
         )
+        self._late = {"joints": 0.0, "force": 0.0, "people": 0.0, "extras": 0.0}
+        self._lateness = {"joints": Lateness(), "force": Lateness()}
         self._node: Node | None = None
         self.armed = False
         self.late_periods = self.consecutive_late = 0
         self._steps, self._deadline = 0, math.inf
         self._sent = Command(np.zeros(n), np.zeros(len(robot.tool_channels)), 0.0, -1)
         self._start = time.monotonic()
+        # Commands are stamped on one clock over all sessions, so that the robot can
+        # tell an old command from a new session; a step of that clock shows there.
+        self._epoch = time.time() - time.monotonic()
         self._url = url or h.url
         self.emergency_stop = self.stopped = False
 
@@ -303,7 +309,10 @@ class RosPlant:
         """Return the newest state; every age grows until something new arrives."""
         now = time.monotonic()
         with self._lock:
-            age = {name: now - arrived for name, arrived in self._arrived.items()}
+            age = {
+                name: now - arrived + self._late[name]
+                for name, arrived in self._arrived.items()
+            }
             position = self._position.copy()
             if np.isfinite(position).all():
                 self.kinematics.update(position)
@@ -353,7 +362,13 @@ class RosPlant:
             time.monotonic() - self._start,
             command.sequence,
         )
-        if not self._commands.publish(messages.command_message(stamped, self.joints)):
+        wire = Command(
+            stamped.actuator_velocity,
+            stamped.tool,
+            self._epoch + time.monotonic(),
+            stamped.sequence,
+        )
+        if not self._commands.publish(messages.command_message(wire, self.joints)):
             self.armed = False
             return zero
         self._sent = stamped
@@ -396,13 +411,23 @@ class RosPlant:
         position, velocity, effort = messages.parse_joints(message, self.joints)
         with self._lock:
             self._position, self._velocity, self._effort = position, velocity, effort
-            self._arrived["joints"] = time.monotonic()
+            self._note("joints", message)
 
     def _on_force(self, message: dict[str, Any]) -> None:
         force = messages.parse_wrench(message)
         with self._lock:
             self._force = force
-            self._arrived["force"] = time.monotonic()
+            self._note("force", message)
+
+    def _note(self, source: str, message: dict[str, Any]) -> None:
+        """Keep when a stamped source arrived, and how late it was."""
+        now = time.monotonic()
+        late = self._lateness[source].measure(now, messages.stamp_of(message))
+        self._arrived[source], self._late[source] = now, late
+        if not math.isfinite(late):
+            raise LinkError(
+                f"{source}: the header carries no time stamp, so its age is unknown"
+            )
 
     def _on_people(self, message: dict[str, Any]) -> None:
         people, ages, frame_age = messages.parse_people(message)

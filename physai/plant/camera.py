@@ -19,9 +19,10 @@ from pydantic import Field, model_validator
 from physai.config import Config
 from physai.errors import ConfigError, suggest
 from physai.plant.camera_world import CameraWorld, Intrinsics, Shot
+from physai.plant.fiducial import TagConfig, draw_tag, place_tag
 from physai.randomness import generator
 from physai.robot.description import Robot
-from physai.robot.kinematics import Kinematics
+from physai.robot.kinematics import Kinematics, rotation_from_quaternion
 from physai.types import Array
 
 __all__ = [
@@ -140,6 +141,11 @@ class RgbdConfig(Config):
     """Ambient light from, to; drawn once an episode."""
     hidden_shapes: tuple[str, ...] = ()
     """The robot's shapes that would enclose the camera."""
+    tags: tuple[TagConfig, ...] = ()
+    """Tags on objects, drawn into the colour image."""
+    render_scale: Annotated[int, Field(ge=1, le=16)] = 1
+    """The scene is rendered smaller by so much, tags are not: for large images of which
+    only the tags matter."""
     source: str
 
     @model_validator(mode="after")
@@ -148,6 +154,9 @@ class RgbdConfig(Config):
             raise ValueError(
                 f'no depth camera "{self.depth}"; {suggest(self.depth, DEPTHS)}'
             )
+        size = self.intrinsics
+        if size.width_px % self.render_scale or size.height_px % self.render_scale:
+            raise ValueError("render_scale must divide width and height")
         if not self.near_m < self.far_m:
             raise ValueError("near_m must be below far_m")
         if not self.light[0] <= self.light[1]:
@@ -244,6 +253,7 @@ class Camera:
                     f"{suggest(shape, shapes)}"
                 )
         self.intrinsics = config.intrinsics.values
+        self._rendered = self.intrinsics.shrunk(config.render_scale)
         self.depth = config.depth_figures or DEPTHS[config.depth]
         self._link = links.index(config.link) if config.link else -1
         self._shown = ~np.isin(np.array(shapes), config.hidden_shapes)
@@ -305,14 +315,42 @@ class Camera:
             self.position = kinematics.link_position[self._link] + turn @ self._position
             self.rotation = turn @ self._rotation
         self.world.place(kinematics.capsules()[self._shown], people, boxes)
-        return self.world.render(
-            self.intrinsics,
+        shot = self.world.render(
+            self._rendered,
             self.position,
             self.rotation,
             self.config.near_m,
             self.config.far_m,
             self.ambient,
         )
+        scale = self.config.render_scale
+        if scale > 1:
+            shot = Shot(
+                *(np.repeat(np.repeat(a, scale, axis=0), scale, axis=1) for a in shot)
+            )
+        if boxes is not None:
+            self._draw_tags(shot, boxes)
+        return shot
+
+    def _draw_tags(self, shot: Shot, boxes: Array) -> None:
+        """Draw every tag whose object is there, as bright as the light makes it."""
+        white = 255.0 * min(1.0, self.ambient + 0.25)
+        turn = np.empty((3, 3))
+        for tag in self.config.tags:
+            if tag.object >= len(boxes):
+                continue
+            box = boxes[tag.object]
+            rotation_from_quaternion(box[3:7], turn)
+            shift, face = place_tag(tag, box[7:10])
+            middle = box[:3] + turn @ shift - self.position
+            draw_tag(
+                shot,
+                self.intrinsics,
+                self.rotation.T @ middle,
+                self.rotation.T @ turn @ face,
+                tag,
+                (0.1 * white, white),
+            )
 
     def age(self, time_s: float) -> float:
         """Return the age of :attr:`images` [s]; infinite before the first."""

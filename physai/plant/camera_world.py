@@ -108,6 +108,17 @@ class Intrinsics(NamedTuple):
             ]
         )
 
+    def shrunk(self, factor: int) -> Intrinsics:
+        """Return the camera with so many pixels in one along both sides."""
+        return Intrinsics(
+            self.width // factor,
+            self.height // factor,
+            self.fx_px / factor,
+            self.fy_px / factor,
+            (self.cx_px + 0.5) / factor - 0.5,
+            (self.cy_px + 0.5) / factor - 0.5,
+        )
+
     def project(self, points_in_camera: Array) -> Array:
         """Return (m, 2) columns and rows [px] of (m, 3) points in the optical frame.
 

@@ -126,7 +126,9 @@ class Delivery:
         self._values, self._dynamics = values, dynamics
         self._drop = np.array([float(scenario.values[name]) for name in names])
         self._link = robot.tree.link_names.index(robot.payload.link)
-        self._rear = np.array([wheel.position_m[0] < 0.0 for wheel in robot.base.wheels])
+        self._rear = np.array(
+            [wheel.position_m[0] < 0.0 for wheel in robot.base.wheels]
+        )
         rng = generator(scenario.seed, "sensor.weighing")
         error = values.weighing_share * float(rng.uniform(-1.0, 1.0))
         self._weighed = scenario.payload_kg * (1.0 + error)

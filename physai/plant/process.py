@@ -128,7 +128,9 @@ class Process(Protocol):
         ...
 
 
-PROCESSES: Mapping[str, str] = MappingProxyType({"delivery": "physai.plant.delivery:Delivery", "meal": "physai.plant.meal:Meal"})
+PROCESSES: Mapping[str, str] = MappingProxyType(
+    {"delivery": "physai.plant.delivery:Delivery", "meal": "physai.plant.meal:Meal"}
+)
 """Kind to class."""
 
 

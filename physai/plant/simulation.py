@@ -9,7 +9,7 @@ forces back. Afterwards trackers and sensors look at the result.
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -36,6 +36,9 @@ from physai.plant.tracker import BodyTracker
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.types import Array, Command, Contact, State, Truth
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["SimulatedPlant"]
 
@@ -129,6 +132,8 @@ class SimulatedPlant:
         )
         if self._lidar is not None:
             self._lidar.reset(seed)
+        for camera in self._cameras:
+            camera.reset(seed)
         self._pose_sensor = (
             PoseSensor(self.config.localisation, seed, steps)
             if self.config.localisation is not None
@@ -150,6 +155,24 @@ class SimulatedPlant:
         assert config.lidar is not None
         mounted = mounted_lidar(self.robot.lidar, config.lidar)
         return Lidar(mounted, self.robot, config.scene)
+
+    def watch(self) -> None:
+        """Switch the cameras on: from the next reset on, states have images.
+
+        Raises:
+            ConfigError: If the plant has no camera.
+        """
+        from physai.plant.camera import Camera
+        from physai.plant.camera_world import CameraWorld
+
+        if not self.config.cameras:
+            raise ConfigError("plant.cameras: there is none, so nothing can be watched")
+        if not self._cameras:
+            self._camera_world = CameraWorld(self.config.scene)
+            self._cameras = [
+                Camera(camera, self.robot, self._camera_world, name)
+                for name, camera in self.config.cameras.items()
+            ]
 
     def read(self) -> State:
         """Return what sensors and trackers say."""
@@ -208,6 +231,8 @@ class SimulatedPlant:
     def close(self) -> None:
         """Release the engine; twice does no harm."""
         self.dynamics.close()
+        if self._camera_world is not None:
+            self._camera_world.close()
 
     def _place_robot(self, scenario: Scenario) -> None:
         position = np.array(scenario.robot_position_rad)
@@ -376,6 +401,19 @@ class SimulatedPlant:
             self._lidar.observe(self.time_s, self.kinematics, capsules)
         if self._process is not None:
             self._process.look(self.time_s, self.step_count, self.people)
+        for camera in self._cameras:
+            camera.observe(self.time_s, self.kinematics, capsules, self._boxes())
+
+    def _boxes(self) -> Array | None:
+        """Return (K, 10) pose and size of the process's boxes; None without."""
+        boxes = getattr(self._process, "boxes", None)
+        return None if boxes is None else boxes()
+
+    def _images(self) -> dict[str, Any] | None:
+        """Return the images of every camera that has delivered one."""
+        if not self._cameras:
+            return None
+        return {k: v for c in self._cameras for k, v in (c.images or {}).items()}
 
     def _assemble(self) -> None:
         """Build State and Truth; nothing of them is written to again."""
@@ -430,6 +468,7 @@ class SimulatedPlant:
             range_age,
             extras,
             ages,
+            self._images(),
         )
         if self._faults is not None:
             state = self._faults.apply_to_state(state, self.time_s)

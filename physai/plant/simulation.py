@@ -38,9 +38,6 @@ from physai.robot.kinematics import Kinematics
 from physai.types import Array, Command, Contact, State, Truth
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from physai.plant.camera import Camera
     from physai.plant.camera_world import CameraWorld
 

@@ -81,9 +81,11 @@ def _what(facts: Mapping[str, Any]) -> str:
     """Return the facts of an entry in a few words."""
     if facts.get("sentence"):
         return str(facts["sentence"]).partition(" [")[0]
-    shown = {
-        key: value
-        for key, value in facts.items()
-        if key in ("policy", "stage", "person", "hardware", "ended", "steps", "time_s")
-    }
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
+    words = [
+        f"{key} {facts[key]}"
+        for key in ("policy", "hardware", "stage", "person", "ended", "steps")
+        if key in facts
+    ]
+    if "time_s" in facts:
+        words.append(f"after {facts['time_s']:g} s")
+    return ", ".join(words)

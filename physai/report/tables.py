@@ -62,7 +62,7 @@ def rule_rows(
                 "title": told.get("title") or name,
                 "title_ja": told.get("title_ja", ""),
                 "limit": _limit(facts),
-                "source": facts.get("source", "the suite's own: stop within its time"),
+                "source": facts.get("source", "the suite"),
                 "cells": [_rule_cell(cell) for cell in cells],
                 "order": [
                     _ORDER.get(str(cell.get("verdict", "")), 2) for cell in cells[::-1]
@@ -75,11 +75,13 @@ def rule_rows(
 def _limit(facts: Mapping[str, Any]) -> str:
     """Return a limit with its unit."""
     if not facts:
-        return ""
+        return "the time that the case gives"
     unit = str(facts.get("unit", ""))
     value = f"{float(facts.get('limit', 0.0)):g}"
     if unit == "1":
         return f"{value} times the permitted value"
+    if value == "0":
+        return f"0 {unit} beyond what is permitted"
     return f"{value} {unit}"
 
 

@@ -94,7 +94,9 @@ def run_loop(
                     else "time over"
                 )
             elif late >= _LATE_LIMIT:
-                cycle.stop(1)
+                # Who only watches a robot has no business stopping it for being late.
+                if getattr(cycle.plant, "armed", True):
+                    cycle.stop(1)
                 report.ended = "period overrun"
             elif on_step is not None and on_step(record):
                 report.ended = "stop requested"

@@ -60,30 +60,32 @@ def reset_stop(url):
         ).call({})
 
 
+def deploy_in_time(url, out, **arguments):
+    """Deploy; again if this machine was too busy for the loop, which then ends itself."""
+    for attempt in range(5):
+        reset_stop(url)
+        result = deploy(
+            "expert", "franka", url=url, out=out / str(attempt), **arguments
+        )
+        if result["ended"] != "period overrun":
+            break
+    return result, out / str(attempt)
+
+
 def test_shadow_sends_nothing_and_full_moves_and_stops(robot, tmp_path):
-    reset_stop(robot)
     hardware = load_bridge("franka")
-    shadow = deploy(
-        "expert",
-        "franka",
-        url=robot,
-        stage="shadow",
-        duration_s=1.0,
-        out=tmp_path / "shadow",
+    shadow, _ = deploy_in_time(
+        robot, tmp_path / "shadow", stage="shadow", duration_s=1.0
     )
     assert shadow["steps"] == 20 and shadow["robot"]["commands"] == 0
-    full = deploy(
-        "expert",
-        "franka",
-        url=robot,
-        stage="full",
-        person="Hanako",
-        duration_s=3.0,
-        out=tmp_path / "full",
+    full, folder = deploy_in_time(
+        robot, tmp_path / "full", stage="full", person="Hanako", duration_s=3.0
     )
     assert full["steps"] == 60 and full["robot"]["commands"] >= 55
     assert full["robot"]["stale"] == 0 and full["stop_confirmed"]
-    assert verify_ledger(tmp_path / "full" / "ledger.jsonl", {}).ok
+    # Nothing measures the food on a real robot: unknown is not a failure.
+    assert full["success"] is None
+    assert verify_ledger(folder / "ledger.jsonl", {}).ok
     with Node("operator", robot, hardware.allowed()) as node:
         time.sleep(0.5)
         answer = status(node, hardware)

@@ -273,6 +273,26 @@ def test_a_joint_state_without_a_stamp_has_no_known_age(plants):
     assert plant.read().actuator_age_s == np.inf
 
 
+def test_the_stop_that_ends_a_session_is_in_its_ledger(robot, tmp_path):
+    """A latched stop is the last step; its entry must not be lost with it."""
+    reset_stop(robot)
+    code = "import numpy as np\n\ndef act(o): return np.full(6, np.nan)\n"
+    code += "class P:\n    reset = lambda s: None\n    act = lambda s, o: act(o)\n"
+    code += "def make(env): return P()\n"
+    (tmp_path / "not_a_number.py").write_text(code)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        result = deploy(
+            "not_a_number:make", "franka", url=robot, person="Hanako", out=tmp_path
+        )
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert result["ended"] == "latched stop"
+    stops = [e for e in read_ledger(tmp_path / "ledger.jsonl") if e.kind == "stop"]
+    assert [entry.facts["rule"] for entry in stops] == ["input_integrity"]
+    assert result["stop_confirmed"]
+
+
 def test_a_second_session_keeps_the_episode_and_report_of_the_first(robot, tmp_path):
     for _ in range(2):
         deploy(

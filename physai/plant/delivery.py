@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from physai.body.person import Person
+from physai.body.people import AnyPerson
 from physai.config import Config
 from physai.errors import ConfigError
 from physai.plant.contact import ContactModel
@@ -126,7 +126,9 @@ class Delivery:
         self._values, self._dynamics = values, dynamics
         self._drop = np.array([float(scenario.values[name]) for name in names])
         self._link = robot.tree.link_names.index(robot.payload.link)
-        self._rear = np.array([wheel.position_m[0] < 0.0 for wheel in robot.base.wheels])
+        self._rear = np.array(
+            [wheel.position_m[0] < 0.0 for wheel in robot.base.wheels]
+        )
         rng = generator(scenario.seed, "sensor.weighing")
         error = values.weighing_share * float(rng.uniform(-1.0, 1.0))
         self._weighed = scenario.payload_kg * (1.0 + error)
@@ -139,7 +141,7 @@ class Delivery:
     def touch(
         self,
         contact: ContactModel,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         fraction: float,
         kinematics: Kinematics,
     ) -> npt.NDArray[np.bool_] | None:
@@ -153,7 +155,7 @@ class Delivery:
         self,
         dt_s: float,
         kinematics: Kinematics,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         contact: Contact,
     ) -> None:
         """Let the pallet slide; see whether it stands and whether the bumper is hit."""
@@ -166,7 +168,7 @@ class Delivery:
         hit = contact.force_peak_n.max(initial=0.0) > values.bumper_force_n
         self._bumper = 1.0 if hit else 0.0
 
-    def look(self, time_s: float, step: int, people: Sequence[Person]) -> None:
+    def look(self, time_s: float, step: int, people: Sequence[AnyPerson]) -> None:
         """Its sensors are switches: nothing to wait for."""
 
     def extras(self, time_s: float) -> tuple[Array, Array]:

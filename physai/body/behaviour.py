@@ -433,7 +433,7 @@ def reach(motion: Motion, elapsed: float, view: PersonView, posture: Posture) ->
         if motion.config.target == "gripper":
             point = view.gripper_position
         elif motion.config.target == "base":
-            point = view.base_position + [0.0, 0.0, 0.3]
+            point = view.base_position + np.array([0.0, 0.0, 0.3])
         elif motion.config.point_m is not None:
             point = np.array(motion.config.point_m)
         offset = generator(motion.seed, motion.stream).normal(0.0, 0.02, 3)

@@ -89,10 +89,10 @@ HIP_HEIGHT = 0.513
 ANKLE_HEIGHT = HIP_HEIGHT - 2.0 * LEG_SEGMENT
 """0.043 of stature (ANSUR II 0.042 men, 0.039 women)."""
 HIP_HALF_WIDTH = 0.055
-_FULL_LEG = 1.03
-"""Length up to which the pelvis stays up, in shares of the leg's. A little more than
-the leg has: the rigid foot of this body then lands a centimetre short, where a real
-foot reaches the floor with its heel."""
+_FULL_LEG, _HEEL_REACH = 0.9925, 0.0375
+"""Length to which a leg is stretched, in shares of its length, and what a foot far
+ahead or behind may miss besides: the rigid foot of this body then lands a centimetre
+short, where a real foot reaches the floor with its heel."""
 _BOUNCE = 1.5
 """The clip's bounce is enlarged, since legs here are 0.47 of stature and the clip's
 0.51: otherwise the knee of the standing leg would be bent by 40 degrees (people: about
@@ -390,7 +390,8 @@ def _needed_drop(table: Array, scale: float) -> float:
         hip_y = scale * table[:, 1] + side * HIP_HALF_WIDTH
         x = scale * NATURAL_STRIDE * table[:, first] - hip_x
         y = table[:, first + 1] - hip_y
-        leg = _FULL_LEG * 2.0 * LEG_SEGMENT
+        far = np.minimum(1.0, (x / 0.2) ** 2)
+        leg = (_FULL_LEG + _HEEL_REACH * far) * 2.0 * LEG_SEGMENT
         reach = np.sqrt(np.maximum(0.0, leg**2 - x**2 - y**2))
         up = scale**2 * table[:, 2] + HIP_HEIGHT
         ankle = ANKLE_HEIGHT + min(1.0, scale) * table[:, first + 2]

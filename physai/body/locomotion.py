@@ -3,8 +3,10 @@
 One compiled call per step. A person heads for a point of the path a short way ahead
 (pure pursuit), turns by at most 1.5 rad/s, slows down where they must turn, and starts
 and stops with 0.8 m/s^2. The declared bound of the body's speed (1.6 m/s, ISO 13855)
-is kept by construction: what the walking speed leaves of it is shared out among sway,
-turning and changes of posture, and hands get what is left of theirs (2.0 m/s).
+is kept: what the walking speed leaves of it is shared out among sway, turning and
+changes of posture, hands get what is left of theirs (2.0 m/s), and where the sum is too
+much nevertheless, less of the person's own time passes in the step. Only a fall
+and people who are marked go beyond.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import math
 
 import numba
 
-from physai.body.gait import NATURAL_STRIDE, stride_scale
-from physai.body.skeleton import WHEELCHAIR, pose_walker
+from physai.body.gait import COLUMNS, NATURAL_STRIDE, stride_scale
+from physai.body.skeleton import CANE, FRAME, WHEELCHAIR, pose_walker
 from physai.types import Array
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "INTENT_NAMES",
     "MOTION_NAMES",
     "ON_PATH",
+    "SCRATCH",
     "advance_walker",
 ]
 
@@ -58,15 +61,20 @@ MOTION_NAMES = (
     "wheel_phase",
     "wheel_rad",
     "lean_rad",
+    "time_sign",
 )
 """State: place, speed along ``movement_rad`` (relative to the body), gait, progress on
-the path and what is left of it, wheels, lean in curves."""
+the path and what is left of it, wheels, lean in curves, whether the gait runs
+backwards."""
 
+SCRATCH = 64
+GAIT_COLUMNS = len(COLUMNS)
 YAW_RATE_MAX = 1.5
 _YAW_ACCELERATION = 6.0
+_ATTEMPTS = 6
 _SLOW = 0.10
 """Below this speed the feet come together [m/s]."""
-_TORSO_RADIUS_M = 0.2
+_TORSO_RADIUS_M = 0.25
 """Distance of the torso's capsules from its turning axis, with margin."""
 
 
@@ -138,7 +146,13 @@ def _find_goal(
 
 
 @numba.njit(cache=True)
-def _steer(motion: Array, intent: Array, body: Array, goal: tuple[float, float, float], dt: float) -> None:
+def _steer(
+    motion: Array,
+    intent: Array,
+    body: Array,
+    goal: tuple[float, float, float],
+    dt: float,
+) -> None:
     """Turn, change speed and move by one step."""
     gx, gy, left = goal
     bound, v = body[9], motion[3]
@@ -158,6 +172,8 @@ def _steer(motion: Array, intent: Array, body: Array, goal: tuple[float, float, 
         asked = 0.0
         if motion[7] < 0.02 and v < 0.02:
             motion[5] = wanted
+            # Walking backwards is walking forward with time reversed.
+            motion[14] = -1.0 if math.cos(wanted) < -0.1 else 1.0
     elif moving and v > 1e-6:
         motion[5] = _wrap(motion[5] + min(1.0 * dt, max(-1.0 * dt, turn)))
     a = intent[1]
@@ -193,19 +209,24 @@ def _step_gait(motion: Array, body: Array, gait: Array, dt: float) -> None:
     scale = stride_scale(v, h) * body[6]
     stride = scale * NATURAL_STRIDE * h
     steps = v / stride
-    motion[6] = (motion[6] + dt * (steps + 0.3 * turning * (1.0 - motion[7]))) % 1.0
+    cycles = dt * (steps + 0.3 * turning * (1.0 - motion[7]))
+    motion[6] = (motion[6] + motion[14] * cycles) % 1.0
     gait[0], gait[1], gait[2] = motion[6], motion[7] * scale, motion[8]
     spare = max(0.0, bound - v - _TORSO_RADIUS_M * turning)
-    gait[3] = min(1.0, spare / 0.5)
-    gait[4] = motion[5]
+    share = min(1.0, spare / 0.5)
+    gait[3] += min(1.0 * dt, max(-1.5 * dt, share - gait[3]))
+    gait[4] = motion[5] if motion[14] > 0.0 else _wrap(motion[5] + math.pi)
     # Arms: their largest speed must fit under the bound of the hands.
-    swing = max(1e-6, gait[1] * body[7] * body[8] * steps * 0.40 * h)
+    swing = max(1e-6, gait[1] * body[7] * body[8] * steps * 0.65 * h)
     rest = max(0.0, body[10] - 0.12 - v - 0.4 * turning)
-    gait[5] = body[7] * min(1.0, rest / swing)
+    share = body[7] * min(1.0, rest / swing)
+    gait[5] += min(1.0 * dt, max(-1.5 * dt, share - gait[5]))
 
 
 @numba.njit(cache=True)
-def _follow_posture(motion: Array, intent: Array, body: Array, target: Array, aim: Array, dt: float) -> float:
+def _follow_posture(
+    motion: Array, intent: Array, body: Array, target: Array, aim: Array, dt: float
+) -> float:
     """Let the posture follow its target; return the speed left for the hands [m/s]."""
     h, v = body[0], motion[3]
     turning = abs(motion[4])
@@ -232,7 +253,49 @@ def _follow_posture(motion: Array, intent: Array, body: Array, target: Array, ai
     for i in range(10, 14):
         limit = hand * dt / (1.2 * h)
         aim[i] += min(limit, max(-limit, target[i] - aim[i]))
-    return hand
+    return float(hand)
+
+
+@numba.njit(cache=True)
+def _excess(capsules: Array, previous: Array, body: Array, dt: float) -> float:
+    """Return the largest speed of torso and hands as a share of its bound.
+
+    Of a hand that holds a cane or frame, the wrist counts: the far end of a cane moves
+    like the foot that it goes with.
+    """
+    aid = int(body[2])
+    worst = 0.0
+    for s in range(12):
+        bound = body[9] if s < 6 else body[10]
+        ends = 1 if s >= 10 and CANE <= aid <= FRAME else 2
+        for end in range(ends):
+            total = 0.0
+            for c in range(3 * end, 3 * end + 3):
+                total += (capsules[s, c] - previous[s, c]) ** 2
+            worst = max(worst, math.sqrt(total) / (bound * dt))
+    return float(worst)
+
+
+@numba.njit(cache=True)
+def _keep(
+    saved: Array, motion: Array, aim: Array, gait: Array, offsets: Array, back: bool
+) -> None:
+    """Save the state, or bring it back."""
+    k = 0
+    for part in (motion, aim, gait):
+        for i in range(part.shape[0]):
+            if back:
+                part[i] = saved[k]
+            else:
+                saved[k] = part[i]
+            k += 1
+    for side in range(2):
+        for i in range(3):
+            if back:
+                offsets[side, i] = saved[k]
+            else:
+                saved[k] = offsets[side, i]
+            k += 1
 
 
 @numba.njit(cache=True)
@@ -249,7 +312,7 @@ def advance_walker(
     gait: Array,
     hands: Array,
     offsets: Array,
-    row: Array,
+    scratch: Array,
     dt_s: float,
     capsules: Array,
     previous: Array,
@@ -267,12 +330,12 @@ def advance_walker(
         count: How many of them are used.
         intent: (10,) of :data:`INTENT_NAMES`.
         target: (14,) posture that is wanted.
-        motion: (14,) state of :data:`MOTION_NAMES`; updated.
+        motion: (15,) state of :data:`MOTION_NAMES`; updated.
         aim: (14,) posture; updated.
         gait: (7,) see :func:`physai.body.skeleton.pose_walker`; updated.
         hands: (2, 4) targets and shares of the hands.
         offsets: (2, 3) of the hands; updated.
-        row: (19,) scratch.
+        scratch: (64,).
         dt_s: Length of the step [s]; 0 places the person without moving.
         capsules: (16, 7) out.
         previous: (16, 7) out: capsules before the step.
@@ -280,35 +343,58 @@ def advance_walker(
         rotations: (16, 3, 3) out.
         mouth: (3, 3) out.
     """
-    rate_m = 0.0
-    if dt_s > 0.0:
-        for s in range(capsules.shape[0]):
-            for c in range(7):
-                previous[s, c] = capsules[s, c]
-        goal = _find_goal(motion, intent, path, count)
-        _steer(motion, intent, body, goal, dt_s)
-        _step_gait(motion, body, gait, dt_s)
-        rate_m = dt_s * _follow_posture(motion, intent, body, target, aim, dt_s)
-    else:
+    if dt_s <= 0.0:
         for i in range(aim.shape[0]):
             aim[i] = target[i]
-    place = motion[:3]
-    pose_walker(
-        body,
-        table,
-        drops,
-        place,
-        gait,
-        aim,
-        hands,
-        offsets,
-        rate_m,
-        row,
-        capsules,
-        rotations,
-        mouth,
-    )
-    if dt_s > 0.0:
-        for s in range(capsules.shape[0]):
-            for c in range(6):
-                velocity[s, c] = (capsules[s, c] - previous[s, c]) / dt_s
+        pose_walker(
+            body,
+            table,
+            drops,
+            motion[:3],
+            gait,
+            aim,
+            hands,
+            offsets,
+            0.0,
+            scratch,
+            capsules,
+            rotations,
+            mouth,
+        )
+        return
+    for s in range(capsules.shape[0]):
+        for c in range(7):
+            previous[s, c] = capsules[s, c]
+    saved = scratch[GAIT_COLUMNS:]
+    _keep(saved, motion, aim, gait, offsets, False)
+    own = dt_s
+    for attempt in range(_ATTEMPTS):
+        goal = _find_goal(motion, intent, path, count)
+        _steer(motion, intent, body, goal, own)
+        _step_gait(motion, body, gait, own)
+        rate_m = own * _follow_posture(motion, intent, body, target, aim, own)
+        pose_walker(
+            body,
+            table,
+            drops,
+            motion[:3],
+            gait,
+            aim,
+            hands,
+            offsets,
+            rate_m,
+            scratch,
+            capsules,
+            rotations,
+            mouth,
+        )
+        if intent[9] > 0.0 or attempt == _ATTEMPTS - 1:
+            break
+        excess = _excess(capsules, previous, body, dt_s)
+        if excess <= 1.0 + 1e-6:
+            break
+        own *= 0.98 / excess
+        _keep(saved, motion, aim, gait, offsets, True)
+    for s in range(capsules.shape[0]):
+        for c in range(6):
+            velocity[s, c] = (capsules[s, c] - previous[s, c]) / dt_s

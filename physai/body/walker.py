@@ -22,12 +22,13 @@ from physai.body.behaviour import (
     Motion,
     PersonView,
 )
-from physai.body.gait import COLUMNS, load_gait
+from physai.body.gait import load_gait
 from physai.body.locomotion import (
     FREE_GOAL,
     INTENT_NAMES,
     MOTION_NAMES,
     ON_PATH,
+    SCRATCH,
     advance_walker,
 )
 from physai.body.movement import MOVEMENTS, WAITS_FOR_START, Movement, Stance
@@ -44,12 +45,9 @@ from physai.types import Array
 
 __all__ = [
     "AID_SPEED_M_S",
-    "PACES",
-    "Pace",
     "PathConfig",
     "Walker",
     "find_refusal",
-    "sample_speed",
 ]
 
 Aid = Literal["none", "cane", "walker", "wheelchair"]
@@ -63,48 +61,9 @@ AID_SPEED_M_S: dict[str, float] = {
 """Highest speed with an aid (project figures; usual ones are 0.6, 0.45, 0.4-0.7)."""
 
 _NOT_IN_A_WHEELCHAIR = ("crouch", "stumble", "fall", "get_up")
-_MOVEMENT_ORDER: dict[str, Movement] = {**BEHAVIOURS, **MOVEMENTS}  # type: ignore[dict-item]
-_ORDER = (*MOVEMENTS, *BEHAVIOURS)
+_ACTS: dict[str, Movement] = {**MOVEMENTS, **BEHAVIOURS}
+_ORDER = tuple(_ACTS)
 _MAX_WAYPOINTS = 32
-
-
-class Pace(NamedTuple):
-    """Usual walking speed of a group: 5th, 50th and 95th percentile [m/s]."""
-
-    usual_m_s: tuple[float, float, float]
-    source: str
-
-
-_BOHANNON = (
-    "mean: Bohannon & Andrews 2011 ({}); spread: sd {} ({}), normal, cut at the "
-    "declared 1.6 m/s (people.csv)"
-)
-_OLD = _BOHANNON.format("mean of 70-79 and 80-99", "0.28", "Kasovic 2021, 60+")
-_YOUNG = _BOHANNON.format("30-39", "0.31", "pedestrians at crossings, Andrews 2010")
-_CHILDREN = "natural speed scaled by stature from the adults' (derived, low)"
-PACES: dict[str, Pace] = {
-    "elderly_woman": Pace((0.58, 1.04, 1.50), _OLD),
-    "elderly_man": Pace((0.65, 1.11, 1.58), _OLD),
-    "older_woman": Pace((0.73, 1.19, 1.60), _OLD.replace("70-79 and 80-99", "60-79")),
-    "older_man": Pace((0.84, 1.30, 1.60), _OLD.replace("70-79 and 80-99", "60-79")),
-    "adult_woman": Pace((0.83, 1.34, 1.60), _YOUNG),
-    "adult_man": Pace((0.92, 1.43, 1.60), _YOUNG),
-    "japanese_woman": Pace((0.83, 1.34, 1.60), _YOUNG),
-    "japanese_man": Pace((0.92, 1.43, 1.60), _YOUNG),
-    "girl_10": Pace((0.71, 1.17, 1.40), _CHILDREN),
-    "boy_10": Pace((0.74, 1.14, 1.40), _CHILDREN),
-    "girl_6": Pace((0.61, 0.98, 1.17), _CHILDREN),
-    "boy_6": Pace((0.62, 0.96, 1.17), _CHILDREN),
-}
-"""By group of :data:`physai.body.person.GROUPS`."""
-
-_WITH_AID: dict[str, tuple[float, float, float]] = {
-    "cane": (0.40, 0.60, 0.85),
-    "walker": (0.28, 0.45, 0.65),
-    "wheelchair": (0.30, 0.48, 0.70),
-}
-"""Speeds with an aid: 0.6, 0.45 m/s (design defaults between measured rows) and 0.48
-(propelled by arms, Karmarkar 2010); spread is a project figure."""
 
 
 class _Style(NamedTuple):
@@ -164,25 +123,7 @@ class PathConfig(Config):
         return self
 
 
-def sample_speed(group: str, aid: str, rng: np.random.Generator) -> float:
-    """Draw a usual speed [m/s] between the 5th and 95th percentile.
-
-    Raises:
-        ConfigError: If the group has no pace.
-    """
-    if aid in _WITH_AID:
-        marks = _WITH_AID[aid]
-    elif group in PACES:
-        marks = PACES[group].usual_m_s
-    else:
-        raise ConfigError(f'no walking speed is known of the group "{group}"')
-    share = float(rng.uniform(0.05, 0.95))
-    return round(float(np.interp(share, (0.05, 0.5, 0.95), marks)), 4)
-
-
-def find_refusal(
-    path: PathConfig, behaviours: Sequence[BehaviourConfig]
-) -> str | None:
+def find_refusal(path: PathConfig, behaviours: Sequence[BehaviourConfig]) -> str | None:
     """Return why a person cannot do what they should, or None."""
     lying = path.posture == "lying"
     kinds = [behaviour.kind for behaviour in behaviours]
@@ -264,7 +205,7 @@ class Walker:
         self._target, self._aim = np.zeros(AIM_COUNT), np.zeros(AIM_COUNT)
         self._motion, self._gait = np.zeros(len(MOTION_NAMES)), np.zeros(7)
         self._hands, self._offsets = np.zeros((2, 4)), np.zeros((2, 3))
-        self._row = np.zeros(len(COLUMNS))
+        self._scratch = np.zeros(SCRATCH)
         self._way, self._count = np.zeros((_MAX_WAYPOINTS, 3)), 0
         self.consent, self.stop_signal, self.opening_m = True, False, 0.0
         self.reset()
@@ -286,11 +227,15 @@ class Walker:
         girth = float(np.clip(math.sqrt(c.mass_kg / (22.0 * h * h)), 0.8, 1.35))
         fastest = max(
             [self.path.speed_m_s]
-            + [float(np.max(b.speed_m_s)) for b in self._behaviours if b.beyond_declared]
+            + [
+                float(np.max(b.speed_m_s))
+                for b in self._behaviours
+                if b.beyond_declared
+            ]
         )
         bound = max(BODY_SPEED_M_S, 1.15 * fastest if self.beyond_declared else 0.0)
         seat = 0.43 if h > 1.45 else 0.38
-        length = {"cane": 0.49 * h, "walker": math.hypot(0.50, 0.14) * h}
+        length = {"cane": 0.52 * h, "walker": math.hypot(0.50, 0.14) * h}
         values = {
             "stature_m": h,
             "girth": girth,
@@ -324,12 +269,11 @@ class Walker:
             self._motions.insert(
                 place, Motion(past, self._seed, stream, started_s=-60.0)
             )
-        self._steps = [
-            (motion, _MOVEMENT_ORDER[motion.config.kind]) for motion in self._motions
-        ]
+        self._steps = [(motion, _ACTS[motion.config.kind]) for motion in self._motions]
         x, y, _ = self.path.position_m
         self._motion[:], self._offsets[:], self._gait[:] = 0.0, 0.0, 0.0
         self._motion[:3] = x, y, self.path.yaw_rad
+        self._motion[MOTION_NAMES.index("time_sign")] = 1.0
         self._alarm_since = math.nan
         self._lay_path(self.path.waypoints_m)
         self._route: object = None
@@ -479,7 +423,7 @@ class Walker:
             self._gait,
             self._hands,
             self._offsets,
-            self._row,
+            self._scratch,
             dt_s,
             self.capsules,
             self.previous,

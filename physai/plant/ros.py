@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,6 +67,15 @@ class BridgeConfig(Config):
     tool_force: TopicConfig
     people: TopicConfig
     extras: TopicConfig
+    odometry: TopicConfig | None = None
+    """``nav_msgs/Odometry``; a robot that drives needs it."""
+    base_command: TopicConfig | None = None
+    """``geometry_msgs/TwistStamped``: the base's part of every command again, for a
+    base with a controller of its own."""
+    scan: TopicConfig | None = None
+    """``sensor_msgs/LaserScan``; a robot with a lidar needs it. Its driver must report
+    no return as the largest range: JSON has no infinity, and null counts as near."""
+    objects: TopicConfig | None = None
     stop_topic: TopicConfig
     emergency_stop_topic: TopicConfig
     stop_service: TopicConfig
@@ -171,11 +181,13 @@ class RosPlant:
         self._people = np.zeros((0, SEGMENT_COUNT, 7))
         self._people_age, self._frame_age = np.zeros(0), math.inf
         self._extras, self._extras_age = np.zeros(0), np.zeros(0)
-        self._arrived = dict.fromkeys(
-            ("joints", "force", "people", "extras"), -math.inf
-        )
-        self._late = {"joints": 0.0, "force": 0.0, "people": 0.0, "extras": 0.0}
-        self._lateness = {"joints": Lateness(), "force": Lateness()}
+        self._twist = np.zeros(6)
+        self._ranges, self._objects = np.zeros(0), np.zeros((0, 7))
+        self._objects_age = np.zeros(0)
+        self._sources = self._list_sources()
+        self._arrived = dict.fromkeys(self._sources, -math.inf)
+        self._late = dict.fromkeys(self._sources, 0.0)
+        self._lateness = {name: Lateness() for name in self._sources}
         self._node: Node | None = None
         self.armed = False
         self.late_periods = self.consecutive_late = 0
@@ -188,6 +200,32 @@ class RosPlant:
         self._url = url or h.url
         self.emergency_stop = self.stopped = False
 
+    def _list_sources(self) -> dict[str, tuple[TopicConfig, Callable[[Any], None]]]:
+        """Return every source of the state with its topic and who takes it in.
+
+        Raises:
+            ContractError: If the profile lacks one that the robot needs.
+        """
+        h = self.hardware
+        found: dict[str, tuple[TopicConfig, Callable[[Any], None]]] = {
+            "joints": (h.joint_states, self._on_joints),
+            "force": (h.tool_force, self._on_force),
+            "people": (h.people, self._on_people),
+            "extras": (h.extras, self._on_extras),
+        }
+        for name, topic, take, needed in (
+            ("odometry", h.odometry, self._on_odometry, self.robot.base),
+            ("scan", h.scan, self._on_scan, self.robot.lidar),
+            ("objects", h.objects, self._on_objects, None),
+        ):
+            if topic is not None:
+                found[name] = (topic, take)
+            elif needed is not None:
+                raise ContractError(
+                    f"hardware {h.name}: {self.robot.name} needs the topic {name}"
+                )
+        return found
+
     def connect(self) -> None:
         """Open the link; :meth:`reset` does it if nobody did.
 
@@ -199,18 +237,8 @@ class RosPlant:
         h = self.hardware
         self._node = Node("physai", self._url, h.allowed())
         self._subscriptions = [
-            self.node.create_subscription(
-                h.joint_states.type, h.joint_states.name, self._on_joints
-            ),
-            self.node.create_subscription(
-                h.tool_force.type, h.tool_force.name, self._on_force
-            ),
-            self.node.create_subscription(
-                h.people.type, h.people.name, self._on_people
-            ),
-            self.node.create_subscription(
-                h.extras.type, h.extras.name, self._on_extras
-            ),
+            self.node.create_subscription(topic.type, topic.name, take)
+            for topic, take in self._sources.values()
         ]
         self.node.create_subscription(
             h.emergency_stop_topic.type,
@@ -222,6 +250,11 @@ class RosPlant:
         )
         self._commands = self.node.create_motion_publisher(
             h.command.type, h.command.name
+        )
+        self._base_commands = (
+            self.node.create_motion_publisher(h.base_command.type, h.base_command.name)
+            if h.base_command is not None
+            else None
         )
         self._stop_topic = self.node.create_publisher(
             h.stop_topic.type, h.stop_topic.name
@@ -314,6 +347,8 @@ class RosPlant:
                 for name, arrived in self._arrived.items()
             }
             position = self._position.copy()
+            if "odometry" in age:
+                self.kinematics.set_base(self._base)
             if np.isfinite(position).all():
                 self.kinematics.update(position)
             return State(
@@ -322,9 +357,9 @@ class RosPlant:
                 position,
                 self._velocity.copy(),
                 self._effort.copy(),
-                age["joints"],
-                self._base,
-                np.zeros(6),
+                max(age["joints"], age.get("odometry", 0.0)),
+                self._base.copy(),
+                self._twist.copy(),
                 self.kinematics.tool_pose().copy(),
                 self._force.copy(),
                 age["force"],
@@ -332,10 +367,10 @@ class RosPlant:
                 np.full((len(self._people), SEGMENT_COUNT, 3), np.nan),
                 self._people_age + age["people"],
                 self._frame_age + age["people"],
-                np.zeros((0, 7)),
-                np.zeros(0),
-                np.zeros(0),
-                0.0,
+                self._objects.copy(),
+                self._objects_age + age.get("objects", 0.0),
+                self._ranges.copy(),
+                age.get("scan", 0.0),
                 self._extras.copy(),
                 self._extras_age + age["extras"],
             )
@@ -368,7 +403,12 @@ class RosPlant:
             self._epoch + time.monotonic(),
             stamped.sequence,
         )
-        if not self._commands.publish(messages.command_message(wire, self.joints)):
+        sent = self._commands.publish(messages.command_message(wire, self.joints))
+        if sent and self._base_commands is not None:
+            sent = self._base_commands.publish(
+                messages.base_message(stamped, wire.stamp_s)
+            )
+        if not sent:
             self.armed = False
             return zero
         self._sent = stamped
@@ -445,6 +485,25 @@ class RosPlant:
         with self._lock:
             self._extras, self._extras_age = np.split(values, 2)
             self._arrived["extras"] = time.monotonic()
+
+    def _on_odometry(self, message: dict[str, Any]) -> None:
+        pose, twist = messages.parse_odometry(message)
+        with self._lock:
+            self._base, self._twist = pose, twist
+            self._note("odometry", message)
+
+    def _on_scan(self, message: dict[str, Any]) -> None:
+        assert self.robot.lidar is not None
+        ranges = messages.parse_scan(message, self.robot.lidar)
+        with self._lock:
+            self._ranges = ranges
+            self._note("scan", message)
+
+    def _on_objects(self, message: dict[str, Any]) -> None:
+        poses, ages = messages.parse_objects(message)
+        with self._lock:
+            self._objects, self._objects_age = poses, ages
+            self._arrived["objects"] = time.monotonic()
 
     def _on_stop(self, message: dict[str, Any]) -> None:
         self.stopped = bool(message.get("data", True))

@@ -330,6 +330,20 @@ class RobotServer:
             h.stop_topic.name: {"data": self.stopped},
             h.emergency_stop_topic.name: {"data": False},
         }
+        if h.odometry is not None:
+            frames[h.odometry.name] = messages.odometry_message(
+                state.base_pose_in_world,
+                state.base_twist_in_world,
+                now - state.actuator_age_s,
+            )
+        if h.scan is not None and self.robot.lidar is not None:
+            frames[h.scan.name] = messages.scan_message(
+                state.lidar_range_m, self.robot.lidar, now - state.lidar_age_s
+            )
+        if h.objects is not None:
+            frames[h.objects.name] = messages.objects_message(
+                state.objects_pose_in_world, state.objects_age_s
+            )
         texts = {
             topic: json.dumps({"op": "publish", "topic": topic, "msg": message})
             for topic, message in frames.items()

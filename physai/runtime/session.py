@@ -321,7 +321,9 @@ def _warm_up(cycle: Cycle, loaded: LoadedPolicy) -> None:
             0.0,
             np.zeros((0, 7)),
             np.zeros(0),
-            np.zeros(0),
+            np.full(robot.lidar.rays, robot.lidar.range_max_m)
+            if robot.lidar is not None
+            else np.zeros(0),
             0.0,
             np.full(extras, 0.5),
             np.zeros(extras),

@@ -38,12 +38,18 @@ __all__ = [
 ]
 
 ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
-    {"physai/CareFeeding-v0": "care/feeding"}
+    {
+        "physai/CareFeeding-v0": "care/feeding",
+        "physai/LogisticsCrossing-v0": "logistics/crossing",
+    }
 )
 """Gymnasium id to the name of its YAML below ``envs/``."""
 
 TASKS: Mapping[str, str] = MappingProxyType(
-    {"care.feeding": "physai.tasks.care.feeding:CareFeeding"}
+    {
+        "care.feeding": "physai.tasks.care.feeding:CareFeeding",
+        "logistics.crossing": "physai.tasks.logistics.crossing:LogisticsCrossing",
+    }
 )
 """Task name, as in an environment's YAML, to its class."""
 

@@ -27,7 +27,7 @@ from physai.plant.motion import (
     ramp,
     see_robot,
 )
-from physai.plant.process import Process, load_process
+from physai.plant.process import Locator, Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.plant.sensors import ForceSensor, JointSensor, PoseSensor
 from physai.plant.tracker import BodyTracker
@@ -125,6 +125,7 @@ class SimulatedPlant:
             if self._make_process is not None
             else None
         )
+        self._locator = self._process if isinstance(self._process, Locator) else None
         self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
         self._look()
         self._assemble()
@@ -354,6 +355,22 @@ class SimulatedPlant:
         if self._process is not None:
             self._process.look(self.time_s, self.step_count, self.people)
 
+    def _whereabouts(self) -> tuple[Array, Array, Array]:
+        """Return true pose and twist of the base, and where the robot believes it is."""
+        if self._mobile is None:
+            return self.base_pose, _STILL_BASE, self.base_pose
+        base, twist = self._mobile.base_pose.copy(), self._mobile.base_twist.copy()
+        if self._locator is not None:
+            time_s, step = self.time_s, self.step_count
+            return (
+                base,
+                twist,
+                self._locator.locate(time_s, step, base, self.kinematics),
+            )
+        if self._pose_sensor is not None:
+            return base, twist, self._pose_sensor.read(self.step_count, base)
+        return base, twist, base
+
     def _assemble(self) -> None:
         """Build State and Truth; nothing of them is written to again."""
         d = self.dynamics
@@ -363,17 +380,12 @@ class SimulatedPlant:
         people = len(self.people)
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
         objects, found = _NO_OBJECTS, _NONE
+        base, twist, place = self._whereabouts()
         if self._process is not None:
             extras, ages = self._process.extras(self.time_s)
             exact, none, more = self._process.truth(self.kinematics, self._capsules)
             objects = self._process.objects()
             found = np.zeros(len(objects))
-        base, twist, place = self.base_pose, _STILL_BASE, self.base_pose
-        if self._mobile is not None:
-            base, twist = self._mobile.base_pose.copy(), self._mobile.base_twist.copy()
-            place = base
-            if self._pose_sensor is not None:
-                place = self._pose_sensor.read(self.step_count, base)
         force = self._force.read(self.step_count)
         state = State(
             self.time_s,

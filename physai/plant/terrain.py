@@ -158,9 +158,7 @@ def _elevation(config: ElevationConfig) -> HeightMap:
     )
     y = np.arange(0.0, row_m * (config.rows - 1) + 1e-9, config.cell_m)
     x = np.arange(0.0, column_m * (config.columns - 1) + 1e-9, config.cell_m)
-    return HeightMap(
-        np.ascontiguousarray(spline(y, x)), config.origin_m, config.cell_m
-    )
+    return HeightMap(np.ascontiguousarray(spline(y, x)), config.origin_m, config.cell_m)
 
 
 def _rolling(config: RollingConfig) -> HeightMap:

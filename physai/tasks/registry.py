@@ -38,12 +38,18 @@ __all__ = [
 ]
 
 ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
-    {"physai/CareFeeding-v0": "care/feeding"}
+    {
+        "physai/CareFeeding-v0": "care/feeding",
+        "physai/ConstructionHaul-v0": "construction/haul",
+    }
 )
 """Gymnasium id to the name of its YAML below ``envs/``."""
 
 TASKS: Mapping[str, str] = MappingProxyType(
-    {"care.feeding": "physai.tasks.care.feeding:CareFeeding"}
+    {
+        "care.feeding": "physai.tasks.care.feeding:CareFeeding",
+        "construction.haul": "physai.tasks.construction.haul:ConstructionHaul",
+    }
 )
 """Task name, as in an environment's YAML, to its class."""
 

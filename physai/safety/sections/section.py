@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import numba
@@ -105,6 +106,9 @@ class Section(ABC):
     ) -> None:
         self.robot, self.truth_view, self.caps = robot, truth_view, caps
         self.reaction_time_s = reaction_time_s
+
+    def bind(self, extras: Mapping[str, int]) -> None:
+        """Take the place of every extra by name; most sections need none."""
 
     @abstractmethod
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:

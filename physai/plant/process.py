@@ -148,8 +148,9 @@ class Locator(Protocol):
 
 PROCESSES: Mapping[str, str] = MappingProxyType(
     {
-        "meal": "physai.plant.meal:Meal",
+        "delivery": "physai.plant.delivery:Delivery",
         "haulage": "physai.plant.haulage:Haulage",
+        "meal": "physai.plant.meal:Meal",
     }
 )
 """Kind to class."""

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from physai.plant.dynamics import Dynamics
     from physai.robot.kinematics import Kinematics
 
-__all__ = ["PROCESSES", "Locator", "Process", "load_process", "process_class"]
+__all__ = [
+    "PROCESSES",
+    "BoxCarrier",
+    "Locator",
+    "Process",
+    "load_process",
+    "process_class",
+]
 
 
 class Process(Protocol):
@@ -143,6 +150,15 @@ class Locator(Protocol):
             pose: (7,) where its base really is.
             kinematics: Of the robot, posture now.
         """
+        ...
+
+
+@runtime_checkable
+class BoxCarrier(Protocol):
+    """A process with boxes that move, which a lidar sees."""
+
+    def boxes(self) -> Array:
+        """Return their (K, 10) true poses and sizes [m]; a new array."""
         ...
 
 

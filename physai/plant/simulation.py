@@ -28,7 +28,7 @@ from physai.plant.motion import (
     ramp,
     see_robot,
 )
-from physai.plant.process import Locator, Process, load_process
+from physai.plant.process import BoxCarrier, Locator, Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.plant.sensors import ForceSensor, JointSensor, PoseSensor
 from physai.plant.sight import Sight
@@ -391,6 +391,11 @@ class SimulatedPlant:
                 total += row[4:7]
         self._force.feel(total)
 
+    def _boxes(self) -> Array | None:
+        """Return (K, 10) boxes that move besides people; None without any."""
+        process = self._process
+        return process.boxes() if isinstance(process, BoxCarrier) else None
+
     def _look(self) -> None:
         """Let trackers look at the end of a control period."""
         capsules = np.empty((len(self.people), SEGMENT_COUNT, 7))
@@ -399,7 +404,7 @@ class SimulatedPlant:
         self._capsules = capsules
         self._tracker.observe(self.time_s, capsules)
         if self._lidar is not None:
-            self._lidar.observe(self.time_s, self.kinematics, capsules)
+            self._lidar.observe(self.time_s, self.kinematics, capsules, self._boxes())
         if self._process is not None:
             self._process.look(self.time_s, self.step_count, self.people)
         for camera in self._cameras:

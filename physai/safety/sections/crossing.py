@@ -102,6 +102,7 @@ class Crossing(Section):
         Raises:
             ConfigError: If it is not there.
         """
+        super().bind(extras)
         name = self._values.extra
         if name not in extras:
             raise ConfigError(

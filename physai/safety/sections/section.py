@@ -109,6 +109,7 @@ class Section(ABC):
 
     def bind(self, extras: Mapping[str, int]) -> None:
         """Take the place of every extra by name; most sections need none."""
+        self.extras = extras
 
     @abstractmethod
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:

@@ -38,7 +38,8 @@ from physai.robot.kinematics import Kinematics
 from physai.types import Array, Command, Contact, State, Truth
 
 if TYPE_CHECKING:
-    pass
+    from physai.plant.camera import Camera
+    from physai.plant.camera_world import CameraWorld
 
 __all__ = ["SimulatedPlant"]
 
@@ -89,6 +90,8 @@ class SimulatedPlant:
             self._lidar = self._make_lidar(config)
         eye = config.tracker.eye
         self._sight = None if eye is None else Sight(eye, config.scene, self.kinematics)
+        self._cameras: list[Camera] = []
+        self._camera_world: CameraWorld | None = None
         self.people: list[Person] = []
         self._contact: ContactModel | None = None
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)

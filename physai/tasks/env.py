@@ -250,7 +250,7 @@ class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
         found: dict[str, Any] = {"state": self.cycle.observation}
         for name, image in (self.cycle.state.images or {}).items():
             if name.endswith(".rgb"):
-                found[name] = image
+                found[name] = image.copy()
             else:
                 kind = np.float32 if name.endswith(".depth") else np.uint8
                 found[name] = image.astype(kind)[:, :, None]

@@ -30,6 +30,7 @@ _LINE_M = 1.2
 _ARRIVED_M = 0.35
 _ALIGNED_RAD = 0.06
 _TIP_RAD = 1.0
+_BED_RAD_S = 0.14
 _EMPTY_SHARE = 0.02
 _PITCH_RAD, _ROLL_RAD = 0.35, 0.175
 """Limits of the machine's slope table: 20 and 10 degrees."""
@@ -129,10 +130,10 @@ class HaulExpert:
         """Bed up; while the load runs out, creep ahead of the pile."""
         if see["load_share"] < _EMPTY_SHARE:
             self._phase = "lower"
-        up = self.task.settings.action.bed_rad_s if see["bed_rad"] < _TIP_RAD else 0.0
+        up = _BED_RAD_S if see["bed_rad"] < _TIP_RAD else 0.0
         ahead = see["dump_x_in_base_m"] > -1.8 and see["bed_rad"] > 0.6
         return (_CREEP_M_S if ahead else 0.0), 0.0, up
 
     def _lower(self, see: dict[str, float]) -> tuple[float, float, float]:
         """Bed down."""
-        return 0.0, 0.0, -self.task.settings.action.bed_rad_s
+        return 0.0, 0.0, -_BED_RAD_S

@@ -30,6 +30,9 @@ _FIX, _SIGMA, _LINK, _LOAD, _MARGIN, _CLOSED, _MANNED = range(7)
 
 _FAR_M = 30.0
 
+_HALF_LENGTH_M, _HALF_GAUGE_M = 1.7, 1.0
+"""Over which the slope ahead is taken: half of the tracks' contact and of the gauge."""
+
 
 @numba.njit(cache=True)
 def wrap(angle: float) -> float:
@@ -56,13 +59,18 @@ def _put_slopes(
     out: Array,
 ) -> None:
     """Write the steepest slope along and across the heading on the way ahead [rad]."""
-    place = np.empty(4)
+    place, h = np.empty(4), np.empty(4)
     along = across = 0.0
     for k in range(4):
         d = look[0] + (look[1] - look[0]) * k / 3.0
-        ground_height(x + d * c, y + d * s, heights, grid, place)
-        up = math.atan2(-(place[1] * c + place[2] * s), place[3])
-        left = math.atan2(place[1] * s - place[2] * c, place[3])
+        # At the size of the machine: ground under its tracks tilts it, not a point.
+        for e in range(4):
+            u = d + (_HALF_LENGTH_M if e == 0 else -_HALF_LENGTH_M if e == 1 else 0.0)
+            v = _HALF_GAUGE_M if e == 2 else -_HALF_GAUGE_M if e == 3 else 0.0
+            ground_height(x + u * c - v * s, y + u * s + v * c, heights, grid, place)
+            h[e] = place[0]
+        up = math.atan2(h[0] - h[1], 2.0 * _HALF_LENGTH_M)
+        left = math.atan2(h[2] - h[3], 2.0 * _HALF_GAUGE_M)
         along = up if abs(up) > abs(along) else along
         across = left if abs(left) > abs(across) else across
     out[0], out[1] = along, across

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from physai.body.person import Person
+from physai.body.people import AnyPerson
 from physai.config import Config
 from physai.errors import ConfigError
 from physai.plant.contact import ContactModel
@@ -141,7 +141,7 @@ class Delivery:
     def touch(
         self,
         contact: ContactModel,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         fraction: float,
         kinematics: Kinematics,
     ) -> npt.NDArray[np.bool_] | None:
@@ -155,7 +155,7 @@ class Delivery:
         self,
         dt_s: float,
         kinematics: Kinematics,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         contact: Contact,
     ) -> None:
         """Let the pallet slide; see whether it stands and whether the bumper is hit."""
@@ -168,7 +168,7 @@ class Delivery:
         hit = contact.force_peak_n.max(initial=0.0) > values.bumper_force_n
         self._bumper = 1.0 if hit else 0.0
 
-    def look(self, time_s: float, step: int, people: Sequence[Person]) -> None:
+    def look(self, time_s: float, step: int, people: Sequence[AnyPerson]) -> None:
         """Its sensors are switches: nothing to wait for."""
 
     def extras(self, time_s: float) -> tuple[Array, Array]:

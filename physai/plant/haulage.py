@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from physai.body.person import Person
+from physai.body.people import AnyPerson
 from physai.config import Config
 from physai.errors import ContractError
 from physai.plant.bed_load import BedConfig, BedLoad, Pile, PileConfig
@@ -234,7 +234,7 @@ class Haulage:
     def touch(
         self,
         contact: ContactModel,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         fraction: float,
         kinematics: Kinematics,
     ) -> npt.NDArray[np.bool_] | None:
@@ -252,7 +252,7 @@ class Haulage:
         self,
         dt_s: float,
         kinematics: Kinematics,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         contact: Contact,
     ) -> None:
         """Let the load run out and the manned machine drive on."""
@@ -266,7 +266,7 @@ class Haulage:
             self._route_error, self._away(float(base[0]), float(base[1]))
         )
 
-    def look(self, time_s: float, step: int, people: Sequence[Person]) -> None:
+    def look(self, time_s: float, step: int, people: Sequence[AnyPerson]) -> None:
         """Let the radio link deliver what is due."""
         self._step = step
         start, end = self._link_drop

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from physai.body.behaviour import PersonView
-from physai.body.person import SEGMENT_COUNT, Person
+from physai.body.people import AnyPerson, make_person
+from physai.body.person import SEGMENT_COUNT
 from physai.body.regions import load_regions
 from physai.errors import ConfigError, ContractError
 from physai.plant.contact import ContactModel
@@ -92,7 +93,7 @@ class SimulatedPlant:
         self._sight = None if eye is None else Sight(eye, config.scene, self.kinematics)
         self._cameras: list[Camera] = []
         self._camera_world: CameraWorld | None = None
-        self.people: list[Person] = []
+        self.people: list[AnyPerson] = []
         self._contact: ContactModel | None = None
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
         self.time_s, self.step_count = 0.0, 0
@@ -268,9 +269,7 @@ class SimulatedPlant:
 
     def _place_people(self, scenario: Scenario) -> None:
         self.people = [
-            Person(
-                person, person.seat, person.behaviours, scenario.seed, f"person{index}"
-            )
+            make_person(person, scenario.seed, f"person{index}")
             for index, person in enumerate(scenario.people)
         ]
         count = len(self.people)
@@ -289,6 +288,9 @@ class SimulatedPlant:
 
     def _update_view(self) -> None:
         view, k = self._view, self.kinematics
+        forward = k.link_rotation[0, :, 0]
+        view.base_position[:] = k.link_position[0]
+        view.base_yaw_rad = math.atan2(forward[1], forward[0])
         view.utensil_distance_m = see_robot(
             k.capsules(),
             k.tool_position,

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROCESSES",
-    "BoxCarrier",
     "Locator",
     "Process",
     "load_process",
@@ -150,15 +149,6 @@ class Locator(Protocol):
             pose: (7,) where its base really is.
             kinematics: Of the robot, posture now.
         """
-        ...
-
-
-@runtime_checkable
-class BoxCarrier(Protocol):
-    """A process with boxes that move, which a lidar sees."""
-
-    def boxes(self) -> Array:
-        """Return their (K, 10) true poses and sizes [m]; a new array."""
         ...
 
 

@@ -17,10 +17,12 @@ from physai.body.behaviour import PersonView
 from physai.body.people import AnyPerson, make_person
 from physai.body.person import SEGMENT_COUNT
 from physai.body.regions import load_regions
+from physai.body.walker import Walker
 from physai.errors import ConfigError, ContractError
 from physai.plant.contact import ContactModel
 from physai.plant.dynamics import BaseStart, Dynamics, MobileDynamics
 from physai.plant.faults import FaultInjector
+from physai.plant.ground import Ground
 from physai.plant.lidar import Lidar, mounted_lidar
 from physai.plant.motion import (
     closing_speed,
@@ -29,7 +31,7 @@ from physai.plant.motion import (
     ramp,
     see_robot,
 )
-from physai.plant.process import BoxCarrier, Locator, Process, load_process
+from physai.plant.process import Locator, Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.plant.sensors import ForceSensor, JointSensor, PoseSensor
 from physai.plant.sight import Sight
@@ -71,8 +73,11 @@ class SimulatedPlant:
         self.base_pose = config.base_pose
         self.base_pose.setflags(write=False)
         self._mobile: MobileDynamics | None = None
+        self._ground: Ground | None = None
         if robot.base is not None:
             self._mobile = cast(MobileDynamics, dynamics)
+            uneven = config.ground is not None and config.ground.heights.kind != "flat"
+            self._ground = self._mobile.ground if uneven else None
         self.kinematics = Kinematics(robot, self.base_pose)
         self._count = len(robot.actuator_names)
         self._fingers = (
@@ -305,6 +310,8 @@ class SimulatedPlant:
         self._update_view()
         end_s = self.time_s + self.period_s
         for index, person in enumerate(self.people):
+            if self._ground is not None and isinstance(person, Walker):
+                person.set_floor(self._ground.height(*person.place))
             person.advance(end_s, self.period_s, self._view)
             self._speeds[index] = person.capsule_velocity
 
@@ -395,11 +402,6 @@ class SimulatedPlant:
             if self.robot.shapes.utensil[shape]:
                 total += row[4:7]
         self._force.feel(total)
-
-    def _boxes(self) -> Array | None:
-        """Return (K, 10) boxes that move besides people; None without any."""
-        process = self._process
-        return process.boxes() if isinstance(process, BoxCarrier) else None
 
     def _look(self) -> None:
         """Let trackers look at the end of a control period."""

@@ -24,13 +24,14 @@ import numpy.typing as npt
 
 from physai.config import parse
 from physai.errors import ConfigError
+from physai.plant.ground import ground_height
 from physai.plant.haulage import HaulageConfig
 from physai.plant.process import load_process
 from physai.plant.route import Route
 from physai.plant.scenario import Scenario
 from physai.plant.terrain import build_heights
 from physai.robot.description import Robot
-from physai.robot.footprint import footprint_of
+from physai.robot.footprint import footprint_of, inside_polygon
 from physai.tasks.construction import haul_kernel as kernel
 from physai.tasks.construction.haul_sampler import HaulSampler
 from physai.tasks.construction.haul_settings import HaulSettings
@@ -76,12 +77,16 @@ class ConstructionHaul(Task):
         self.crossing_m = self._find_crossing()
         self._spaces = self.spaces()
         self._steps = environment.episode_s * environment.control_hz
-        self._sampler = HaulSampler(environment, self.route)
+        self._sampler = HaulSampler(environment, self.route, self._height)
+
+    def _height(self, x: float, y: float) -> float:
+        """Return the height of the site's map [m]."""
+        out = np.empty(4)
+        ground_height(x, y, self._heights, self._grid, out)
+        return float(out[0])
 
     def _find_crossing(self) -> Array:
         """Return at which lengths the route enters and leaves the crossing [m]."""
-        from physai.robot.footprint import inside_polygon
-
         polygon = np.array(self.site.crossing.polygon_m)
         inside = [
             s for x, y, _, s in self.route.places if inside_polygon(x, y, polygon)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+from physai.body.person import sample_person
+from physai.body.walker import PathConfig
 from physai.plant.route import Route
-from physai.plant.scenario import BasePoseConfig, Scenario
+from physai.plant.scenario import BasePoseConfig, Scenario, ScenarioPerson
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
-from physai.tasks.sampling import ScenarioSampler
+from physai.tasks.sampling import Draw, ScenarioSampler
 
 __all__ = ["HaulSampler"]
 
@@ -18,14 +21,22 @@ class HaulSampler(ScenarioSampler):
     Args:
         environment: Templates, distributions and ranges. Ranges that it reads:
             ``load_kg``, ``friction_scale``, ``start_along_m`` (on the route),
-            ``start_left_m`` and ``start_yaw_rad`` (from it). All drawn values are kept in
-            the scenario, so that the plant finds its own among them.
+            ``start_left_m`` and ``start_yaw_rad`` (from it), ``person`` (above 0.5:
+            somebody walks), ``person_from_*``, ``person_via_*`` and ``person_to_*`` (x
+            and y of their way). All drawn values are kept in the scenario, so that the
+            plant finds its own among them.
         route: The route.
+        height: Height of the ground at x and y [m].
     """
 
-    def __init__(self, environment: EnvironmentConfig, route: Route) -> None:
+    def __init__(
+        self,
+        environment: EnvironmentConfig,
+        route: Route,
+        height: Callable[[float, float], float],
+    ) -> None:
         super().__init__(environment)
-        self.route = route
+        self.route, self.height = route, height
 
     def sample(
         self,
@@ -54,9 +65,24 @@ class HaulSampler(ScenarioSampler):
         )
         return self.scenario(
             draw,
-            (),
+            (self._walker(draw),) if v["person"] > 0.5 else (),
             robot_position_rad=(0.0, 0.0, 0.0),
             base=start,
             payload_kg=v["load_kg"],
             friction_scale=v["friction_scale"],
         )
+
+    def _walker(self, draw: Draw) -> ScenarioPerson:
+        v = draw.values
+        places = tuple(
+            (v[f"person_{end}_x_m"], v[f"person_{end}_y_m"])
+            for end in ("from", "via", "to")
+        )
+        (x, y), (ahead_x, ahead_y) = places[:2]
+        path = PathConfig(
+            position_m=(x, y, round(self.height(x, y), 6)),
+            yaw_rad=round(math.atan2(ahead_y - y, ahead_x - x), 6),
+            waypoints_m=places,
+        )
+        who = sample_person(draw.group, draw.random("person"))
+        return ScenarioPerson(**dict(who), path=path, behaviours=draw.behaviours)

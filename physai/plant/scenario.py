@@ -20,7 +20,7 @@ from physai.plant.contact import ContactSettings
 from physai.plant.faults import FaultConfig
 from physai.plant.ground import GroundConfig
 from physai.plant.process import load_process
-from physai.plant.scene import SceneConfig
+from physai.plant.scene import ObjectConfig, SceneConfig
 from physai.plant.sensors import LocalisationConfig, SensorConfig
 from physai.plant.tracker import TrackerConfig
 from physai.types import Array
@@ -50,6 +50,8 @@ class PlantConfig(Config):
     physics_hz: Positive = 240.0
     base: BasePoseConfig
     scene: SceneConfig
+    objects: tuple[ObjectConfig, ...] = ()
+    """Boxes that move, in the order of the state's objects."""
     tracker: TrackerConfig
     """The body tracker."""
     sensors: SensorConfig

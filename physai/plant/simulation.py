@@ -125,6 +125,7 @@ class SimulatedPlant:
             if self._make_process is not None
             else None
         )
+        self._measure_objects = getattr(self._process, "measured_objects", None)
         self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
         self._look()
         self._assemble()
@@ -362,12 +363,15 @@ class SimulatedPlant:
         measured, rate = self._joints.read(self.step_count, position, velocity)
         people = len(self.people)
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
-        objects, found = _NO_OBJECTS, _NONE
+        objects = seen = _NO_OBJECTS
+        still = found = _NONE
         if self._process is not None:
             extras, ages = self._process.extras(self.time_s)
             exact, none, more = self._process.truth(self.kinematics, self._capsules)
-            objects = self._process.objects()
-            found = np.zeros(len(objects))
+            objects = seen = self._process.objects()
+            still = found = np.zeros(len(objects))
+            if self._measure_objects is not None:
+                seen, found = self._measure_objects(self.time_s)
         base, twist, place = self.base_pose, _STILL_BASE, self.base_pose
         if self._mobile is not None:
             base, twist = self._mobile.base_pose.copy(), self._mobile.base_twist.copy()
@@ -391,7 +395,7 @@ class SimulatedPlant:
             self._tracker.velocity,
             self._tracker.ages(self.time_s),
             self._tracker.frame_age(self.time_s) if people else 0.0,
-            objects,
+            seen,
             found,
             _NONE,
             0.0,
@@ -419,7 +423,7 @@ class SimulatedPlant:
                 self._no_age,
                 0.0,
                 objects,
-                found,
+                still,
                 _NONE,
                 0.0,
                 exact,

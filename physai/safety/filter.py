@@ -24,6 +24,7 @@ from physai.robot.kinematics import Chain, chain_of, fill_jacobian
 from physai.safety.kernel import Parameter
 from physai.safety.measurement import GATE_AXIS_SPEED, figures_of, work_of
 from physai.safety.monitor import Monitor
+from physai.safety.sections.section import ROWS_MOST
 from physai.types import Array, State
 
 __all__ = ["Filter", "Outcome", "Solution"]
@@ -69,7 +70,8 @@ class Solution:
 class Demands(NamedTuple):
     """Everything a command is held against in one step.
 
-    Rows are the pairs of the monitor, then walls and floor, then the gate's axis where
+    Rows are the pairs of the monitor, then walls and floor, then those of sections, then
+    the gate's axis where
     the tool is at an open mouth; ``blocks`` are the points whose speed is capped, the
     TCP last.
 
@@ -257,6 +259,8 @@ def _collect(
     cap_lower: Array,
     cap_upper: Array,
     cap_rule: npt.NDArray[np.int64],
+    cap_rows: Array,
+    cap_row_count: npt.NDArray[np.int64],
     size: npt.NDArray[np.int64],
     figures_buffer: Array,
     work_buffer: Array,
@@ -277,6 +281,8 @@ def _collect(
         cap_lower: (n,) of :class:`physai.safety.sections.section.Caps`.
         cap_upper: (n,).
         cap_rule: (n,).
+        cap_rows: (M, n + 1) of the same: rows and their limits.
+        cap_row_count: (1,) how many of them hold.
         size: Of the monitor's buffers.
         figures_buffer: Of the monitor.
         work_buffer: Of the monitor's step.
@@ -327,6 +333,11 @@ def _collect(
         d.limits[pairs:],
     )
     total, count = pairs + walls, 0
+    for k in range(cap_row_count[0]):
+        for j in range(n):
+            d.rows[total, j] = cap_rows[k, j]
+        d.limits[total] = cap_rows[k, n]
+        total += 1
     for r in range(chain.capsules.shape[0]):
         fastest = figures.parameters[_FASTEST]
         if work.shape_segment[r] < 0 or not work.shape_cap[r] < fastest:
@@ -639,6 +650,8 @@ class Filter:
             m.caps.lower,
             m.caps.upper,
             m.caps.rule,
+            m.caps.rows,
+            m.caps.row_count,
             m.size,
             m.figures_buffer,
             m.work_buffer,
@@ -652,7 +665,7 @@ class Filter:
     def _allocate(self, pairs: int) -> None:
         n, shapes = self._n, len(self.monitor.spec.robot.shapes.link)
         self._pairs_most = pairs
-        rows, blocks = pairs + 6 + 2 * shapes + 1, 2 * shapes + 1
+        rows, blocks = pairs + 6 + 2 * shapes + ROWS_MOST + 1, 2 * shapes + 1
         most = rows + _ROUNDS * blocks
         self._size = np.array([n, rows, blocks])
         self._buffer = np.zeros(demands_length(self._size))
@@ -681,8 +694,11 @@ class Filter:
                 return "joint_acceleration"
             return rule
         if what == ROW:
-            if index >= pairs + walls:
+            own = index - pairs - walls
+            if own >= int(m.caps.row_count[0]):
                 return "face_gate"
+            if own >= 0:
+                return m.caps.kinds[m.caps.row_rule[own]]
             if index >= pairs:
                 return "workspace"
             head = m.work.segment[index] < 3 and m.spec.config.gate is not None

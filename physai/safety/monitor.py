@@ -97,7 +97,7 @@ class Monitor:
                 len(spec.rule_names),
             ]
         )
-        self.caps = Caps(len(spec.robot.actuator_names))
+        self.caps = Caps(len(spec.robot.actuator_names), len(spec.robot.tool_channels))
         self._sections = self._make_sections()
         self._most_people = 0
         self.work: Work
@@ -127,6 +127,8 @@ class Monitor:
         self._windows.above[:] = 0
         self.active[:] = False
         self.caps.clear()
+        for section in self._sections:
+            section.reset()
         self.work.previous_velocity[:] = np.nan
 
     @property
@@ -337,6 +339,8 @@ class Monitor:
         for name, given in spec.config.sections.items():
             found, values = load_section(name, given)
             made.append(found(values, spec.robot, self.truth_view, self.caps, reaction))
+            made[-1].period_s = 1.0 / spec.control_hz
+            made[-1].bind(spec.extras)
         return made
 
     def _gate_vector(self) -> Array:

@@ -38,12 +38,18 @@ __all__ = [
 ]
 
 ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
-    {"physai/CareFeeding-v0": "care/feeding"}
+    {
+        "physai/CareFeeding-v0": "care/feeding",
+        "physai/LogisticsPalletize-v0": "logistics/palletize",
+    }
 )
 """Gymnasium id to the name of its YAML below ``envs/``."""
 
 TASKS: Mapping[str, str] = MappingProxyType(
-    {"care.feeding": "physai.tasks.care.feeding:CareFeeding"}
+    {
+        "care.feeding": "physai.tasks.care.feeding:CareFeeding",
+        "logistics.palletize": "physai.tasks.logistics.palletize:LogisticsPalletize",
+    }
 )
 """Task name, as in an environment's YAML, to its class."""
 

@@ -1,0 +1,158 @@
+"""The scripted expert of LogisticsPalletize: proof that it can be done, and a baseline.
+
+It sees the state and nothing else: go above the case, down, draw, wait for the vacuum,
+up, over, down into the slot, let go, up again. It moves no faster than the case's vacuum
+margin invites and leaves everything about people to the guard: where it is stopped or
+slowed, it waits and goes on.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from physai.tasks.logistics.palletize import LogisticsPalletize
+from physai.tasks.logistics.palletize_kernel import (
+    CASE,
+    CASE_YAW,
+    HELD,
+    LEFT,
+    MASS,
+    SIZE,
+    SLOT,
+    SLOT_YAW,
+    VACUUM,
+    half_turn,
+    tool_yaw,
+)
+from physai.types import Array, State
+
+__all__ = ["PalletizeExpert"]
+
+_GAIN_PER_S = 2.2
+_YAW_GAIN_PER_S = 2.0
+_CRUISE_M_S = 0.65
+_ACCELERATION_M_S2 = 1.2
+_CLEAR_Z_M = 0.84
+"""Lower edge of a carried case on its way: over conveyor and every stack's layer."""
+_EMPTY_Z_M = 0.98
+"""Cups without a case on their way."""
+_ABOVE_M = 0.10
+_DOWN_M_S = 0.25
+_TOUCH_M_S = 0.06
+_TOUCH_FROM_M = 0.035
+_ACROSS_M = 0.015
+"""Sideways error with which it goes down."""
+_YAW_RAD = 0.03
+_READY_KPA = 45.0
+_LET_GO_M = 0.009
+_HOLDS_N_PER_KPA = 3.2
+"""Four cups of 8 cm2."""
+
+
+class PalletizeExpert:
+    """Acts on the state.
+
+    Args:
+        task: The task; gives the limits of the action.
+    """
+
+    def __init__(self, task: LogisticsPalletize) -> None:
+        self.task = task
+        self.reset()
+
+    def reset(self) -> None:
+        """Start an episode."""
+        self._velocity = np.zeros(3)
+        self._rising = False
+        self._wait = 0
+
+    def act(self, state: State) -> npt.NDArray[np.float32]:
+        """Return the action for a state."""
+        seen, tool = state.extras, state.tool_pose_in_world
+        if seen[HELD] > 0.5:
+            return self._carry(seen, tool)
+        return self._fetch(seen, tool)
+
+    def _fetch(self, seen: Array, tool: Array) -> npt.NDArray[np.float32]:
+        """To the case that waits, or up where there is none."""
+        case = seen[CASE : CASE + 3]
+        self._wait = 0
+        away = case - tool[:3]
+        across = math.hypot(away[0], away[1])
+        turn = half_turn(seen[CASE_YAW] - tool_yaw(tool))
+        if seen[LEFT] < 0.5 or self._rising:
+            # Straight up first, so that nothing beside is swept away.
+            goal = np.array([tool[0], tool[1], tool[2] + 0.3])
+            self._rising = self._rising and tool[2] < self._release_z + 0.06
+            return self._action(tool, goal, _DOWN_M_S, 0.0, False)
+        if across < _ACROSS_M and abs(turn) < _YAW_RAD:
+            gap = tool[2] - case[2]
+            speed = _DOWN_M_S if gap > _TOUCH_FROM_M else _TOUCH_M_S
+            goal = np.array([case[0], case[1], case[2] - 0.006])
+            return self._action(tool, goal, speed, turn, gap < _TOUCH_FROM_M)
+        goal = np.array([case[0], case[1], max(_EMPTY_Z_M, case[2] + _ABOVE_M)])
+        if across > 0.08 and tool[2] < goal[2] - 0.04:
+            goal[:2] = tool[:2]
+        elif across < 0.15:
+            goal[2] = case[2] + 0.5 * _ABOVE_M
+        return self._action(tool, goal, _CRUISE_M_S, turn, False)
+
+    def _carry(self, seen: Array, tool: Array) -> npt.NDArray[np.float32]:
+        """Up, over and down into the slot."""
+        height, mass = float(seen[SIZE + 2]), max(0.1, float(seen[MASS]))
+        if seen[VACUUM] < _READY_KPA and self._wait < 12:
+            self._wait += 1
+            return self._action(tool, tool[:3].copy(), _TOUCH_M_S, 0.0, True)
+        self._wait = 12
+        case, slot = seen[CASE : CASE + 3], seen[SLOT : SLOT + 3]
+        away = slot - case
+        across = math.hypot(away[0], away[1])
+        turn = half_turn(seen[SLOT_YAW] - seen[CASE_YAW])
+        margin = _HOLDS_N_PER_KPA * float(seen[VACUUM]) / (9.81 * mass)
+        cruise = _CRUISE_M_S * min(1.0, max(0.35, margin - 1.0))
+        over = tool[:3] + away
+        if across < _ACROSS_M and abs(turn) < _YAW_RAD:
+            drop = -float(away[2])
+            if drop < _LET_GO_M:
+                self._rising, self._release_z = True, float(tool[2])
+                return self._action(tool, tool[:3].copy(), _TOUCH_M_S, 0.0, False)
+            speed = _DOWN_M_S if drop > 0.06 else _TOUCH_M_S
+            return self._action(tool, over, speed, turn, True)
+        travel = max(_CLEAR_Z_M + height, float(slot[2]) + _ABOVE_M)
+        goal = np.array([over[0], over[1], travel])
+        if across > 0.08 and tool[2] < travel - 0.05:
+            goal[:2] = tool[:2]
+            turn = 0.0
+        elif across < 0.12:
+            goal[2] = max(float(slot[2]) + 0.6 * _ABOVE_M, min(travel, tool[2]))
+        return self._action(tool, goal, cruise, turn, True)
+
+    def _action(
+        self, tool: Array, goal: Array, speed: float, turn: float, vacuum: bool
+    ) -> npt.NDArray[np.float32]:
+        limits = self.task.settings.action
+        wanted = _GAIN_PER_S * (goal - tool[:3])
+        length = float(np.linalg.norm(wanted))
+        if length > speed:
+            wanted *= speed / length
+        change = wanted - self._velocity
+        most = _ACCELERATION_M_S2 / self.task.environment.control_hz
+        size = float(np.linalg.norm(change))
+        if size > most:
+            change *= most / size
+        self._velocity = self._velocity + change
+        yaw = float(np.clip(_YAW_GAIN_PER_S * turn, -0.8, 0.8))
+        action = np.array(
+            [
+                *(self._velocity / limits.linear_m_s),
+                yaw / limits.yaw_rad_s,
+                1.0 if vacuum else -1.0,
+            ]
+        )
+        cut: npt.NDArray[np.float32] = np.clip(action, -1.0, 1.0).astype(np.float32)
+        return cut
+
+    _release_z = 0.0

@@ -84,7 +84,9 @@ class BulletDynamics:
         self.effort = np.zeros(count)
         self.objects: BulletObjects | None = None
         if objects:
-            self.objects = BulletObjects(self._client, self._body, self._links, objects)
+            self.objects = BulletObjects(
+                self._client, self._body, self._links, objects, step_s
+            )
         self.base_pose, self.base_twist = np.array(base_pose), np.zeros(6)
         self.steering_rad, self.wheel_load = 0.0, np.zeros(0)
         self._base: BulletBase | None = None

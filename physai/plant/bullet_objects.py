@@ -48,23 +48,46 @@ def _shifted(pose: Array, offset: Array, sign: float, out: Array) -> None:
 
 
 @numba.njit(cache=True)
-def _load(state: Array, tool: Array, out: Array) -> None:
-    """Write normal pull, shear and moments about the tool's axes of a reaction.
+def _feel(
+    state: Array,
+    tool: Array,
+    share: float,
+    cup_force: float,
+    half_x: float,
+    half_y: float,
+    friction: float,
+    load: Array,
+) -> float:
+    """Let the lips feel one physics step; return the margin with which they hold.
 
     Args:
-        state: (6,) reaction of the constraint: force in the world, moment in the
-            link's axes; on the link's side it points the other way.
-        tool: (3, 3) rotation of the link.
-        out: (5,).
+        state: (6,) reaction of the constraint: force of the box on the link in the
+            world, moment in the link's axes.
+        tool: (3, 3) rotation of the link, z out of the cups.
+        share: Of the new reaction in what is felt.
+        cup_force: Of one cup [N].
+        half_x: Places of the cups [m].
+        half_y: The same.
+        friction: Between cup and face.
+        load: (6,) force along the tool's axes and moments as felt, updated.
     """
     for i in range(3):
         value = 0.0
         for j in range(3):
             value += tool[j, i] * state[j]
-        out[i] = value
-    normal, shear = out[2], math.sqrt(out[0] * out[0] + out[1] * out[1])
-    out[0], out[1] = normal, shear
-    out[2], out[3], out[4] = state[3], state[4], state[5]
+        load[i] += share * (value - load[i])
+        load[3 + i] += share * (state[3 + i] - load[3 + i])
+    return holding_margin(
+        load[2],
+        math.sqrt(load[0] * load[0] + load[1] * load[1]),
+        load[3],
+        load[4],
+        load[5],
+        cup_force,
+        half_x,
+        half_y,
+        friction,
+    )
 
 
 class BulletObjects:
@@ -75,6 +98,7 @@ class BulletObjects:
         robot: Body of the robot.
         links: Engine's index of every link of the robot's tree.
         configs: What there is.
+        step_s: Physics step [s].
 
     Attributes:
         configs: The same.
@@ -84,8 +108,8 @@ class BulletObjects:
         mass: (K,) [kg]; 0 where parked.
         attached: Index of the box that is held; -1 for none.
         margin: Smallest holding margin since the last :meth:`read`.
-        load: (5,) normal pull, shear [N], moments about the tool's axes [N m] of the
-            last physics step.
+        load: (6,) force along the tool's axes [N] and moments about them [N m] as the
+            gripper feels them.
         broken: Whether the held box broke loose since the last :meth:`read`.
     """
 
@@ -95,7 +119,9 @@ class BulletObjects:
         robot: int,
         links: Sequence[int],
         configs: tuple[ObjectConfig, ...],
+        step_s: float,
     ) -> None:
+        self._step_s = step_s
         self._client, self._robot, self._links = client, robot, links
         self.configs = configs
         count = len(configs)
@@ -106,8 +132,8 @@ class BulletObjects:
         self._center = np.zeros((count, 7))
         self.mass = np.zeros(count)
         self.attached, self.margin, self.broken = -1, MARGIN_MOST, False
-        self.load = np.zeros(5)
-        self._constraint, self._link, self._over = -1, -1, 0
+        self.load = np.zeros(6)
+        self._constraint = -1
         self._grip: Grip | None = None
         self._rotation, self._state = np.eye(3), np.zeros(6)
         for index in range(count):
@@ -247,7 +273,7 @@ class BulletObjects:
             turn,
         )
         self._call(pybullet.changeConstraint, self._constraint, maxForce=_STRONG_N)
-        self.attached, self._link, self._grip, self._over = index, link, grip, 0
+        self.attached, self._grip = index, grip
         self._rotation = rotation
         self.load[:] = 0.0
 
@@ -276,21 +302,17 @@ class BulletObjects:
         if grip is None:
             return
         self._state[:] = pybullet.getConstraintState(self._constraint, self._client)
-        load = self.load
-        _load(self._state, self._rotation, load)
-        margin = holding_margin(
-            load[0],
-            load[1],
-            load[2],
-            load[3],
-            load[4],
+        margin = _feel(
+            self._state,
+            self._rotation,
+            self._step_s / (grip.give_time_s + self._step_s),
             grip.cup_force_n,
             grip.half_x_m,
             grip.half_y_m,
             grip.friction,
+            self.load,
         )
         self.margin = min(self.margin, margin)
-        self._over = self._over + 1 if margin < 1.0 else 0
-        if self._over >= grip.let_go_steps:
+        if not margin >= 1.0:
             self.detach()
             self.broken = True

@@ -44,8 +44,8 @@ class ObjectWorld(Protocol):
         mass: (K,) [kg]; 0 for one that is not in use.
         attached: Index of the held box; -1 for none.
         margin: Smallest holding margin since :meth:`begin_period`.
-        load: (5,) normal pull, shear [N] and moments about the tool's axes [N m] on the
-            gripper in the last physics step.
+        load: (6,) force along the tool's axes [N] and moments about them [N m] as the
+            gripper feels them.
         broken: Whether a held box broke loose since :meth:`begin_period`.
     """
 

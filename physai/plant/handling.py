@@ -459,11 +459,8 @@ class Handling:
         if index < 0 or not len(cases) or not world.mass[index] > 0.0:
             return
         case = int(cases[0])
-        # A seal at the end of what it can bridge leaks; one that sits tight does not.
-        loose = max(
-            abs(self._found[0]) / suction.seal_gap_m,
-            self._found[1] / suction.seal_tilt_rad,
-        )
+        # Bellows close a gap; on a tilted face one side of every lip leaks.
+        loose = self._found[1] / suction.seal_tilt_rad
         self._quality = self.plan.cases[case].seal * (1.0 - 0.4 * loose * loose)
         seen = np.zeros(4)
         _top_of(self._tracker.poses[index], world.sizes[index], seen)
@@ -489,7 +486,7 @@ class Handling:
             suction.cup_half_x_m,
             suction.cup_half_y_m,
             suction.friction,
-            suction.let_go_steps,
+            suction.give_time_s,
         )
 
     def _fill_exact(self) -> None:

@@ -51,8 +51,8 @@ class SuctionConfig(Config):
     """No seal forms over a larger gap."""
     seal_tilt_rad: Positive
     """No seal forms on a face that is tilted more."""
-    let_go_steps: Annotated[int, Field(ge=1)] = 3
-    """Physics steps in a row with too much load until the seal breaks."""
+    give_time_s: Positive
+    """Bellows give way: lips feel a load with this time constant."""
     source: str
 
 
@@ -64,14 +64,14 @@ class Grip(NamedTuple):
         half_x_m: Places of the cups.
         half_y_m: The same.
         friction: Between cup and face.
-        let_go_steps: Physics steps of overload in a row until it lets go.
+        give_time_s: Time constant with which the lips feel a load.
     """
 
     cup_force_n: float
     half_x_m: float
     half_y_m: float
     friction: float
-    let_go_steps: int
+    give_time_s: float
 
 
 @numba.njit(cache=True)
@@ -89,7 +89,7 @@ def holding_margin(
     """Return the factor by which a load could grow until four cups let go.
 
     Args:
-        normal: Pull away from the cups [N]; a push is negative and pulls nothing.
+        normal: Pull away from the cups [N]; a push is negative and presses them on.
         shear: Along the face [N].
         moment_x: About the tool's axes, at the middle of the cups [N m].
         moment_y: The same.
@@ -99,8 +99,7 @@ def holding_margin(
         half_y: The same.
         friction: Between cup and face.
     """
-    pull = max(0.0, normal)
-    tension = 0.25 * (pull + abs(moment_x) / half_y + abs(moment_y) / half_x)
+    tension = 0.25 * (normal + abs(moment_x) / half_y + abs(moment_y) / half_x)
     margin = MARGIN_MOST
     if tension > 1e-9:
         margin = min(margin, cup_force / tension)

@@ -25,6 +25,7 @@ from physai.tasks.logistics.palletize_kernel import (
     SLOT_YAW,
     VACUUM,
     half_turn,
+    to_people,
     tool_yaw,
 )
 from physai.types import Array, State
@@ -46,8 +47,12 @@ _TOUCH_FROM_M = 0.035
 _ACROSS_M = 0.015
 """Sideways error with which it goes down."""
 _YAW_RAD = 0.03
-_READY_KPA = 45.0
+_READY_KPA = 46.0
+_WAIT_STEPS = 20
 _LET_GO_M = 0.009
+_NEAR_M = 1.85
+_NEAR_RAD_S = 0.6
+_FAR_RAD_S = 1.2
 _HOLDS_N_PER_KPA = 3.2
 """Four cups of 8 cm2."""
 
@@ -66,47 +71,52 @@ class PalletizeExpert:
     def reset(self) -> None:
         """Start an episode."""
         self._velocity = np.zeros(3)
-        self._rising = False
+        self._rising = self._down = False
+        self._release_z = 0.0
         self._wait = 0
+        self._near = np.empty(3)
 
     def act(self, state: State) -> npt.NDArray[np.float32]:
         """Return the action for a state."""
-        seen, tool = state.extras, state.tool_pose_in_world
-        if seen[HELD] > 0.5:
-            return self._carry(seen, tool)
-        return self._fetch(seen, tool)
+        if state.extras[HELD] > 0.5:
+            return self._carry(state)
+        return self._fetch(state)
 
-    def _fetch(self, seen: Array, tool: Array) -> npt.NDArray[np.float32]:
-        """To the case that waits, or up where there is none."""
+    def _fetch(self, state: State) -> npt.NDArray[np.float32]:
+        """To the case that waits; where none is left, stay."""
+        seen, tool = state.extras, state.tool_pose_in_world
         case = seen[CASE : CASE + 3]
         self._wait = 0
         away = case - tool[:3]
         across = math.hypot(away[0], away[1])
         turn = half_turn(seen[CASE_YAW] - tool_yaw(tool))
-        if seen[LEFT] < 0.5 or self._rising:
+        if seen[LEFT] < 0.5 and not self._rising:
+            return self._action(state, tool[:3].copy(), _DOWN_M_S, 0.0, False)
+        if self._rising:
             # Straight up first, so that nothing beside is swept away.
             goal = np.array([tool[0], tool[1], tool[2] + 0.3])
-            self._rising = self._rising and tool[2] < self._release_z + 0.06
-            return self._action(tool, goal, _DOWN_M_S, 0.0, False)
-        if across < _ACROSS_M and abs(turn) < _YAW_RAD:
+            self._rising = bool(tool[2] < self._release_z + 0.06)
+            return self._action(state, goal, _DOWN_M_S, 0.0, False)
+        if self._straight(across, turn):
             gap = tool[2] - case[2]
             speed = _DOWN_M_S if gap > _TOUCH_FROM_M else _TOUCH_M_S
             goal = np.array([case[0], case[1], case[2] - 0.006])
-            return self._action(tool, goal, speed, turn, gap < _TOUCH_FROM_M)
+            return self._action(state, goal, speed, turn, gap < _TOUCH_FROM_M)
         goal = np.array([case[0], case[1], max(_EMPTY_Z_M, case[2] + _ABOVE_M)])
         if across > 0.08 and tool[2] < goal[2] - 0.04:
             goal[:2] = tool[:2]
         elif across < 0.15:
             goal[2] = case[2] + 0.5 * _ABOVE_M
-        return self._action(tool, goal, _CRUISE_M_S, turn, False)
+        return self._action(state, goal, _CRUISE_M_S, turn, False)
 
-    def _carry(self, seen: Array, tool: Array) -> npt.NDArray[np.float32]:
+    def _carry(self, state: State) -> npt.NDArray[np.float32]:
         """Up, over and down into the slot."""
+        seen, tool = state.extras, state.tool_pose_in_world
         height, mass = float(seen[SIZE + 2]), max(0.1, float(seen[MASS]))
-        if seen[VACUUM] < _READY_KPA and self._wait < 12:
+        if seen[VACUUM] < _READY_KPA and self._wait < _WAIT_STEPS:
             self._wait += 1
-            return self._action(tool, tool[:3].copy(), _TOUCH_M_S, 0.0, True)
-        self._wait = 12
+            return self._action(state, tool[:3].copy(), _TOUCH_M_S, 0.0, True)
+        self._wait = _WAIT_STEPS
         case, slot = seen[CASE : CASE + 3], seen[SLOT : SLOT + 3]
         away = slot - case
         across = math.hypot(away[0], away[1])
@@ -114,13 +124,13 @@ class PalletizeExpert:
         margin = _HOLDS_N_PER_KPA * float(seen[VACUUM]) / (9.81 * mass)
         cruise = _CRUISE_M_S * min(1.0, max(0.35, margin - 1.0))
         over = tool[:3] + away
-        if across < _ACROSS_M and abs(turn) < _YAW_RAD:
+        if self._straight(across, turn):
             drop = -float(away[2])
             if drop < _LET_GO_M:
                 self._rising, self._release_z = True, float(tool[2])
-                return self._action(tool, tool[:3].copy(), _TOUCH_M_S, 0.0, False)
+                return self._action(state, tool[:3].copy(), _TOUCH_M_S, 0.0, False)
             speed = _DOWN_M_S if drop > 0.06 else _TOUCH_M_S
-            return self._action(tool, over, speed, turn, True)
+            return self._action(state, over, speed, turn, True)
         travel = max(_CLEAR_Z_M + height, float(slot[2]) + _ABOVE_M)
         goal = np.array([over[0], over[1], travel])
         if across > 0.08 and tool[2] < travel - 0.05:
@@ -128,12 +138,12 @@ class PalletizeExpert:
             turn = 0.0
         elif across < 0.12:
             goal[2] = max(float(slot[2]) + 0.6 * _ABOVE_M, min(travel, tool[2]))
-        return self._action(tool, goal, cruise, turn, True)
+        return self._action(state, goal, cruise, turn, True)
 
     def _action(
-        self, tool: Array, goal: Array, speed: float, turn: float, vacuum: bool
+        self, state: State, goal: Array, speed: float, turn: float, vacuum: bool
     ) -> npt.NDArray[np.float32]:
-        limits = self.task.settings.action
+        limits, tool = self.task.settings.action, state.tool_pose_in_world
         wanted = _GAIN_PER_S * (goal - tool[:3])
         length = float(np.linalg.norm(wanted))
         if length > speed:
@@ -152,7 +162,19 @@ class PalletizeExpert:
                 1.0 if vacuum else -1.0,
             ]
         )
+        # Beside people no joint may be faster than it stops in: asked for less, the arm
+        # keeps its path, which bounds joint by joint would bend.
+        to_people(tool[0], tool[1], state.people, self._near)
+        most = _NEAR_RAD_S if self._near[0] < _NEAR_M else _FAR_RAD_S
+        asked = np.abs(self.task.decode(action, state).actuator_velocity).max()
+        if asked > most:
+            action[:4] *= most / asked
+            self._velocity *= most / asked
         cut: npt.NDArray[np.float32] = np.clip(action, -1.0, 1.0).astype(np.float32)
         return cut
 
-    _release_z = 0.0
+    def _straight(self, across: float, turn: float) -> bool:
+        """Whether it goes down; once it does, a larger error is mended on the way."""
+        more = 2.5 if self._down else 1.0
+        self._down = across < more * _ACROSS_M and abs(turn) < more * _YAW_RAD
+        return self._down

@@ -81,7 +81,7 @@ def twist_of(
 
 
 @numba.njit(cache=True)
-def _to_people(x: float, y: float, people: Array, out: Array) -> None:
+def to_people(x: float, y: float, people: Array, out: Array) -> None:
     """Write horizontal distance [m] and direction to the nearest person."""
     out[0], out[1], out[2] = np.inf, 0.0, 0.0
     for p in range(people.shape[0]):
@@ -144,7 +144,7 @@ def observe(
         out[19 + i] = position[i]
         out[19 + n + i] = velocity[i]
     rest = 19 + 2 * n
-    _to_people(pose[0], pose[1], people, near)
+    to_people(pose[0], pose[1], people, near)
     for i in range(3):
         out[rest + i] = near[i]
     out[rest + 3] = time_share

@@ -385,7 +385,8 @@ class Handling:
             return
         x, y, z = infeed.position_m
         gap = np.hypot(world.pose[:, 0] - x, world.pose[:, 1] - y)
-        if ((gap < infeed.clear_m) & (world.mass > 0.0)).any():
+        above = (world.mass > 0.0) & (world.pose[:, 2] > z)
+        if ((gap < infeed.clear_m) & above).any():
             self._supply_s = 0.0
             return
         first = bool((self._status == QUEUED).all())

@@ -50,6 +50,7 @@ _YAW_RAD = 0.03
 _READY_KPA = 46.0
 _WAIT_STEPS = 20
 _LET_GO_M = 0.009
+_YAW_MIDDLE_RAD = -0.6
 _NEAR_M = 1.85
 _NEAR_RAD_S = 0.6
 _FAR_RAD_S = 1.2
@@ -74,6 +75,7 @@ class PalletizeExpert:
         self._rising = self._down = False
         self._release_z = 0.0
         self._wait = 0
+        self._gently = 1.0
         self._near = np.empty(3)
 
     def act(self, state: State) -> npt.NDArray[np.float32]:
@@ -86,10 +88,10 @@ class PalletizeExpert:
         """To the case that waits; where none is left, stay."""
         seen, tool = state.extras, state.tool_pose_in_world
         case = seen[CASE : CASE + 3]
-        self._wait = 0
+        self._wait, self._gently = 0, 1.0
         away = case - tool[:3]
         across = math.hypot(away[0], away[1])
-        turn = half_turn(seen[CASE_YAW] - tool_yaw(tool))
+        turn = _turn(float(seen[CASE_YAW]), tool)
         if seen[LEFT] < 0.5 and not self._rising:
             return self._action(state, tool[:3].copy(), _DOWN_M_S, 0.0, False)
         if self._rising:
@@ -120,9 +122,10 @@ class PalletizeExpert:
         case, slot = seen[CASE : CASE + 3], seen[SLOT : SLOT + 3]
         away = slot - case
         across = math.hypot(away[0], away[1])
-        turn = half_turn(seen[SLOT_YAW] - seen[CASE_YAW])
+        turn = _turn(tool_yaw(tool) + float(seen[SLOT_YAW] - seen[CASE_YAW]), tool)
         margin = _HOLDS_N_PER_KPA * float(seen[VACUUM]) / (9.81 * mass)
         cruise = _CRUISE_M_S * min(1.0, max(0.35, margin - 1.0))
+        self._gently = min(1.0, max(0.25, margin - 1.2))
         over = tool[:3] + away
         if self._straight(across, turn):
             drop = -float(away[2])
@@ -149,7 +152,7 @@ class PalletizeExpert:
         if length > speed:
             wanted *= speed / length
         change = wanted - self._velocity
-        most = _ACCELERATION_M_S2 / self.task.environment.control_hz
+        most = _ACCELERATION_M_S2 * self._gently / self.task.environment.control_hz
         size = float(np.linalg.norm(change))
         if size > most:
             change *= most / size
@@ -178,3 +181,12 @@ class PalletizeExpert:
         more = 2.5 if self._down else 1.0
         self._down = across < more * _ACROSS_M and abs(turn) < more * _YAW_RAD
         return self._down
+
+
+def _turn(yaw: float, tool: Array) -> float:
+    """Turn of the cups to a yaw or the one half a turn from it [rad].
+
+    Of the two the one is taken that keeps the last wrist joint in the middle of its range
+    all along; half a turn each time would wind it up.
+    """
+    return half_turn(yaw - _YAW_MIDDLE_RAD) + _YAW_MIDDLE_RAD - tool_yaw(tool)

@@ -74,6 +74,14 @@ class Picture:
         self._body = self._load_robot()
         self._joints = self._joint_indices()
         self._furnish()
+        self._objects = [
+            self._shape(
+                pybullet.GEOM_BOX,
+                (*thing.color, 1.0),
+                halfExtents=[0.5 * s for s in thing.size_m],
+            )
+            for thing in config.objects
+        ]
         self._people: list[list[int]] = []
         self._lips: list[int] = []
         self._radii: list[list[tuple[float, float]]] = []
@@ -84,7 +92,7 @@ class Picture:
         """Return a picture of a state (usually the true one).
 
         Args:
-            state: Joint positions and people are drawn.
+            state: Joint positions, people and objects are drawn.
             camera: Name of a camera of the scene, or a camera.
             mouth: (3,) middle of the lips, world [m]; None draws no mouth.
 
@@ -94,6 +102,8 @@ class Picture:
         for joint, value in zip(self._joints, state.actuator_position, strict=True):
             self._call(pybullet.resetJointState, self._body, joint, float(value))
         self._place_people(state.people, mouth)
+        for body, pose in zip(self._objects, state.objects_pose_in_world, strict=False):
+            self._move(body, pose[:3].tolist(), pose[3:].tolist())
         view = self._camera(camera)
         matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
         projection = pybullet.computeProjectionMatrixFOV(

@@ -124,13 +124,16 @@ class Dynamics(Protocol):
         position: (n,) joint positions of the last :meth:`read` [rad or m].
         velocity: (n,) [rad/s or m/s].
         effort: (n,) [N m or N].
-        objects: Boxes that move; None where the engine or the scene has none.
     """
 
     position: Array
     velocity: Array
     effort: Array
-    objects: ObjectWorld | None
+
+    @property
+    def objects(self) -> ObjectWorld | None:
+        """Boxes that move; None where the engine or the scene has none."""
+        ...
 
     def reset(self, position: Array) -> None:
         """Put the robot at rest at (n,) positions; nothing of before remains."""

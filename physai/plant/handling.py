@@ -352,7 +352,7 @@ class Handling:
         self._flags = np.zeros((count, 3), dtype=np.bool_)
         self._figures, self._contact_speed = np.zeros(5), 0.0
         self._now = 0
-        self._slot = np.zeros((count, 4))
+        self._slot: Array = np.zeros((count, 4))
         top = np.zeros(count)
         for index, slot in enumerate(plan.slots):
             height = float(self.world.sizes[self._object[index], 2])

@@ -694,7 +694,7 @@ class Filter:
                 return "joint_acceleration"
             return rule
         if what == ROW:
-            own = index - pairs - walls
+            own = int(index - pairs - walls)
             if own >= int(m.caps.row_count[0]):
                 return "face_gate"
             if own >= 0:

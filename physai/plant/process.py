@@ -135,6 +135,7 @@ class Process(Protocol):
 
 PROCESSES: Mapping[str, str] = MappingProxyType(
     {
+        "delivery": "physai.plant.delivery:Delivery",
         "handling": "physai.plant.handling:Handling",
         "meal": "physai.plant.meal:Meal",
     }

@@ -9,7 +9,7 @@ forces back. Afterwards trackers and sensors look at the result.
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from physai.errors import ConfigError, ContractError
 from physai.plant.contact import ContactModel
 from physai.plant.dynamics import BaseStart, Dynamics, MobileDynamics
 from physai.plant.faults import FaultInjector
+from physai.plant.lidar import Lidar, mounted_lidar
 from physai.plant.motion import (
     closing_speed,
     middle_velocity,
@@ -30,10 +31,15 @@ from physai.plant.motion import (
 from physai.plant.process import Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.plant.sensors import ForceSensor, JointSensor, PoseSensor
+from physai.plant.sight import Sight
 from physai.plant.tracker import BodyTracker
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.types import Array, Command, Contact, State, Truth
+
+if TYPE_CHECKING:
+    from physai.plant.camera import Camera
+    from physai.plant.camera_world import CameraWorld
 
 __all__ = ["SimulatedPlant"]
 
@@ -79,6 +85,13 @@ class SimulatedPlant:
         self._make_process: Any = None
         if config.process is not None:
             self._make_process, self._values = load_process(config.process)
+        self._lidar: Lidar | None = None
+        if config.lidar is not None:
+            self._lidar = self._make_lidar(config)
+        eye = config.tracker.eye
+        self._sight = None if eye is None else Sight(eye, config.scene, self.kinematics)
+        self._cameras: list[Camera] = []
+        self._camera_world: CameraWorld | None = None
         self.people: list[Person] = []
         self._contact: ContactModel | None = None
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
@@ -113,8 +126,17 @@ class SimulatedPlant:
         self._joints = JointSensor(self.config.sensors, self._count, seed, steps)
         self._force = ForceSensor(self.config.sensors, seed, steps, self.substep_s)
         self._tracker = BodyTracker(
-            self.config.tracker, len(self.people), seed, steps, self.config.control_hz
+            self.config.tracker,
+            len(self.people),
+            seed,
+            steps,
+            self.config.control_hz,
+            self._sight,
         )
+        if self._lidar is not None:
+            self._lidar.reset(seed)
+        for camera in self._cameras:
+            camera.reset(seed)
         self._pose_sensor = (
             PoseSensor(self.config.localisation, seed, steps)
             if self.config.localisation is not None
@@ -130,6 +152,31 @@ class SimulatedPlant:
         self._look()
         self._assemble()
         return self._state
+
+    def _make_lidar(self, config: PlantConfig) -> Lidar:
+        if self.robot.lidar is None:
+            raise ConfigError(f"plant.lidar: {self.robot.name} carries no lidar")
+        assert config.lidar is not None
+        mounted = mounted_lidar(self.robot.lidar, config.lidar)
+        return Lidar(mounted, self.robot, config.scene)
+
+    def watch(self) -> None:
+        """Switch the cameras on: from the next reset on, states have images.
+
+        Raises:
+            ConfigError: If the plant has no camera.
+        """
+        from physai.plant.camera import Camera
+        from physai.plant.camera_world import CameraWorld
+
+        if not self.config.cameras:
+            raise ConfigError("plant.cameras: there is none, so nothing can be watched")
+        if not self._cameras:
+            self._camera_world = CameraWorld(self.config.scene)
+            self._cameras = [
+                Camera(camera, self.robot, self._camera_world, name)
+                for name, camera in self.config.cameras.items()
+            ]
 
     def read(self) -> State:
         """Return what sensors and trackers say."""
@@ -188,6 +235,8 @@ class SimulatedPlant:
     def close(self) -> None:
         """Release the engine; twice does no harm."""
         self.dynamics.close()
+        if self._camera_world is not None:
+            self._camera_world.close()
 
     def _place_robot(self, scenario: Scenario) -> None:
         position = np.array(scenario.robot_position_rad)
@@ -352,8 +401,23 @@ class SimulatedPlant:
             capsules[index] = person.capsules
         self._capsules = capsules
         self._tracker.observe(self.time_s, capsules)
+        if self._lidar is not None:
+            self._lidar.observe(self.time_s, self.kinematics, capsules)
         if self._process is not None:
             self._process.look(self.time_s, self.step_count, self.people)
+        for camera in self._cameras:
+            camera.observe(self.time_s, self.kinematics, capsules, self._boxes())
+
+    def _boxes(self) -> Array | None:
+        """Return (K, 10) pose and size of the process's boxes; None without."""
+        boxes = getattr(self._process, "boxes", None)
+        return None if boxes is None else boxes()
+
+    def _images(self) -> dict[str, Any] | None:
+        """Return the images of every camera that has delivered one."""
+        if not self._cameras:
+            return None
+        return {k: v for c in self._cameras for k, v in (c.images or {}).items()}
 
     def _assemble(self) -> None:
         """Build State and Truth; nothing of them is written to again."""
@@ -362,6 +426,16 @@ class SimulatedPlant:
         effort, tool = d.effort.copy(), self.kinematics.tool_pose().copy()
         measured, rate = self._joints.read(self.step_count, position, velocity)
         people = len(self.people)
+        tracks, drift = self._tracker.capsules, self._tracker.velocity
+        track_ages = self._tracker.ages(self.time_s)
+        listed = self._tracker.listed(self.time_s)
+        if listed is not None:
+            tracks, drift = tracks[listed], drift[listed]
+            track_ages = track_ages[listed]
+        ranges, range_age, true_ranges = _NONE, 0.0, _NONE
+        if self._lidar is not None:
+            ranges, range_age = self._lidar.range_m, self._lidar.age(self.time_s)
+            true_ranges = self._lidar.exact_range_m
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
         objects = seen = _NO_OBJECTS
         still = found = _NONE
@@ -391,16 +465,17 @@ class SimulatedPlant:
             tool,
             force,
             0.0,
-            self._tracker.capsules,
-            self._tracker.velocity,
-            self._tracker.ages(self.time_s),
+            tracks,
+            drift,
+            track_ages,
             self._tracker.frame_age(self.time_s) if people else 0.0,
             seen,
             found,
-            _NONE,
-            0.0,
+            ranges,
+            range_age,
             extras,
             ages,
+            self._images(),
         )
         if self._faults is not None:
             state = self._faults.apply_to_state(state, self.time_s)
@@ -424,7 +499,7 @@ class SimulatedPlant:
                 0.0,
                 objects,
                 still,
-                _NONE,
+                true_ranges,
                 0.0,
                 exact,
                 none,

@@ -179,6 +179,8 @@ class BulletDynamics:
         Raises:
             ContractError: If the robot cannot carry the payload.
         """
+        if self.objects is not None:
+            self.objects.clear()
         zero = [[0.0]] * len(self._joints)
         self._call(
             pybullet.resetJointStatesMultiDof,

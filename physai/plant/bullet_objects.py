@@ -158,14 +158,20 @@ class BulletObjects:
             linearDamping=0.0,
             angularDamping=0.0,
             sleepThreshold=_SLEEP_THRESHOLD,
-            activationState=pybullet.ACTIVATION_STATE_ENABLE_SLEEPING,
         )
         return int(body)
 
     def _park(self, index: int) -> None:
         body = self._bodies[index]
         self.mass[index] = 0.0
-        self._call(pybullet.changeDynamics, body, -1, mass=0.0)
+        self._call(
+            pybullet.changeDynamics,
+            body,
+            -1,
+            mass=0.0,
+            activationState=pybullet.ACTIVATION_STATE_WAKE_UP
+            | pybullet.ACTIVATION_STATE_DISABLE_SLEEPING,
+        )
         self._call(pybullet.setCollisionFilterGroupMask, body, -1, 0, 0)
         self._put(index, np.array([2.0 * index, 0.0, _PARKED_Z_M, 0.0, 0.0, 0.0, 1.0]))
 
@@ -188,14 +194,24 @@ class BulletObjects:
         Args:
             starts: Index to start.
         """
+        self.clear()
+        for index, start in sorted(starts.items()):
+            self.place(index, start)
+        self.read()
+
+    def clear(self) -> None:
+        """Park every box, so that nothing is left of an episode.
+
+        A body that becomes static or dynamic goes to the end of the engine's list: all
+        of them go there in the same order. One that slept is still taken for asleep
+        until the end of the next step, without contact with what never moves: hence a
+        step with all of them out of the way.
+        """
         self.detach()
         for index in range(len(self._bodies)):
-            if index in starts:
-                self.place(index, starts[index])
-            elif self.mass[index] > 0.0:
-                self._park(index)
+            self._park(index)
+        self._call(pybullet.stepSimulation)
         self.margin, self.broken = MARGIN_MOST, False
-        self.read()
 
     def place(self, index: int, start: ObjectStart) -> None:
         """Put one box into the world, at rest."""
@@ -220,7 +236,8 @@ class BulletObjects:
             pybullet.changeDynamics,
             body,
             -1,
-            activationState=pybullet.ACTIVATION_STATE_WAKE_UP,
+            activationState=pybullet.ACTIVATION_STATE_WAKE_UP
+            | pybullet.ACTIVATION_STATE_ENABLE_SLEEPING,
         )
 
     def read(self) -> None:

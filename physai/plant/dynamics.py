@@ -60,7 +60,10 @@ class ObjectWorld(Protocol):
     broken: bool
 
     def reset(self, starts: Mapping[int, ObjectStart]) -> None:
-        """Put boxes where they start, at rest; all others are out of the way."""
+        """Put boxes where they start, at rest; all others are out of the way.
+
+        A reset of the engine does that too, with no box in use. It takes a physics step.
+        """
         ...
 
     def place(self, index: int, start: ObjectStart) -> None:

@@ -219,7 +219,6 @@ class Handling:
         self.vacuum_kpa, self._quality = 0.0, 1.0
         self._set_cases()
         self._set_sensors(scenario.seed, steps)
-        self.world.reset({})
         self._supply()
 
     def command(self, tool: Array, stopped: bool) -> None:

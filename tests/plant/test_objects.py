@@ -153,8 +153,8 @@ def test_a_reset_forgets_everything(dynamics):
         return run(dynamics, 2.0).pose.copy()
 
     first = trajectory()
-    dynamics.objects.reset({0: at(3, 1, 2.0, mass=9.0, friction=0.1)})
-    run(dynamics, 1.0)
+    dynamics.objects.reset({0: at(3, 1, 0.1, mass=9.0, friction=0.1), 2: at(3, 0, 2.0)})
+    run(dynamics, 4.0)  # long enough for the engine to put boxes to sleep
     np.testing.assert_array_equal(trajectory(), first)
 
 

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError, model_validator
 
 from physai.body.person import Person
 from physai.config import Config
 from physai.errors import ContractError
-from physai.plant.case_tracker import CaseTracker, CaseTrackerConfig
+from physai.plant.case_tracker import CaseTracker
 from physai.plant.contact import ContactModel
 from physai.plant.dynamics import ObjectStart, ObjectWorld
 from physai.plant.handling_kernel import (
@@ -32,11 +31,13 @@ from physai.plant.handling_kernel import (
     QUEUED,
     READY,
     RELEASED,
+    describe,
     judge,
+    top_of,
     touch_speed,
-    yaw_of,
 )
-from physai.plant.suction import MARGIN_MOST, Grip, SuctionConfig, find_seal
+from physai.plant.handling_settings import HandlingConfig, plan_of
+from physai.plant.suction import MARGIN_MOST, Grip, find_seal
 from physai.randomness import generator
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
@@ -46,106 +47,7 @@ if TYPE_CHECKING:
     from physai.plant.dynamics import Dynamics
     from physai.plant.scenario import Scenario
 
-__all__ = ["CaseConfig", "Handling", "HandlingConfig", "SlotConfig"]
-
-Positive = Annotated[float, Field(gt=0.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-Share = Annotated[float, Field(gt=0.0, le=2.0)]
-
-_GRAVITY = 9.81
-
-
-class CaseConfig(Config):
-    """One case of a scenario."""
-
-    object: Annotated[int, Field(ge=0)]
-    """Index of the plant's object."""
-    mass_kg: Positive
-    friction: Positive
-    seal: Share
-    """Vacuum that its face lets the ejector reach, over the working vacuum."""
-    offset_x_m: float = 0.0
-    """Where it lies on the infeed."""
-    offset_y_m: float = 0.0
-    offset_yaw_rad: float = 0.0
-
-
-class SlotConfig(Config):
-    """Where a case belongs; its height follows from what it stands on."""
-
-    x_m: float
-    y_m: float
-    yaw_rad: float = 0.0
-    on: tuple[int, ...] = ()
-    """Slots below it; none for the pallet."""
-
-
-class LoadPlan(Config):
-    """What a scenario's values say about handling."""
-
-    plan: str = ""
-    """Name, for reports."""
-    cases: Annotated[tuple[CaseConfig, ...], Field(min_length=1)]
-    slots: tuple[SlotConfig, ...]
-    leak_start_s: NonNegative = 1.0e6
-    leak_share: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
-    """From the start of a leak on, so much of the vacuum is left."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> LoadPlan:
-        if len(self.slots) != len(self.cases):
-            raise ValueError("every case needs one slot")
-        if len({c.object for c in self.cases}) != len(self.cases):
-            raise ValueError("every case is an object of its own")
-        for index, slot in enumerate(self.slots):
-            if any(not 0 <= below < index for below in slot.on):
-                raise ValueError(f"slot {index} stands on a slot that is not before it")
-        return self
-
-
-class InfeedConfig(Config):
-    """End of the conveyor."""
-
-    position_m: tuple[float, float, float]
-    """Middle of its surface, world."""
-    supply_s: NonNegative
-    """From the moment it is free to the next case at rest."""
-    clear_m: Positive
-    """It is free when no case is closer than this."""
-    source: str
-
-
-class PlacingConfig(Config):
-    """When a case counts as placed, dropped, toppled."""
-
-    pallet_top_m: NonNegative
-    tolerance_m: Positive
-    tolerance_yaw_rad: Positive
-    tilt_rad: Positive
-    rest_speed_m_s: Positive
-    rest_s: NonNegative
-    fall_m: Positive
-    """A case that falls farther was dropped, or toppled once it was placed."""
-    person_reach_m: Positive
-    """A fall so close to a person counts as over or beside them."""
-    source: str
-
-
-class HandlingConfig(Config):
-    """Section ``process`` of a plant, kind ``handling``."""
-
-    suction: SuctionConfig
-    infeed: InfeedConfig
-    placing: PlacingConfig
-    tracker: CaseTrackerConfig
-    mass_sigma_share: NonNegative
-    """Error of a case's mass as the order system gives it."""
-    vacuum_sigma_kpa: NonNegative
-    margin_sigma_share: NonNegative
-    """Error of the margin from wrist force and vacuum."""
-    interface_latency_s: NonNegative
-    """Age of vacuum, margin and gripper state."""
-    source: str
+__all__ = ["Handling"]
 
 
 class Handling:
@@ -212,7 +114,7 @@ class Handling:
             )
         self.config, self.near = config, False
         self.world: ObjectWorld = dynamics.objects
-        self.plan = _plan_of(scenario, len(self.world.sizes))
+        self.plan = plan_of(scenario, len(self.world.sizes))
         self._link = robot.tool_link
         self._command = False
         self._time_s, self._supply_s = 0.0, 0.0
@@ -254,7 +156,9 @@ class Handling:
         self._suck(dt_s, kinematics)
         self._supply_s += dt_s
         self._supply()
-        bodies = np.array([p.capsules for p in people]).reshape(-1, 7)
+        bodies = _NOBODY
+        if people:
+            bodies = np.concatenate([p.capsules for p in people])
         place = self.config.placing
         judge(
             self._status,
@@ -302,11 +206,8 @@ class Handling:
         ages = np.full(len(out), self.config.interface_latency_s)
         ages[7:] = 0.0
         if self.world.attached < 0:
-            _top_of(
-                self._tracker.poses[self._object[self._now]],
-                self.world.sizes[self._object[self._now]],
-                out[3:7],
-            )
+            index = self._objects[self._now]
+            top_of(self._tracker.poses[index], self.world.sizes[index], out[3:7])
             ages[3:7] = self._tracker.age(time_s)
         else:
             # A held case is where the tool is, but for how it was seen when taken.
@@ -346,6 +247,7 @@ class Handling:
     def _set_cases(self) -> None:
         plan, count = self.plan, len(self.plan.cases)
         self._object = np.array([c.object for c in plan.cases], dtype=np.int64)
+        self._objects = [c.object for c in plan.cases]
         self._status = np.full(count, QUEUED, dtype=np.int64)
         self._peak, self._rest = np.full(count, -np.inf), np.zeros(count)
         self._flags = np.zeros((count, 3), dtype=np.bool_)
@@ -378,8 +280,8 @@ class Handling:
     def _supply(self) -> None:
         """Bring the next case to the infeed once it is free for long enough."""
         infeed, world = self.config.infeed, self.world
-        waiting = np.flatnonzero(self._status == QUEUED)
-        if not len(waiting) or (self._status == READY).any():
+        status = self._status.tolist()
+        if QUEUED not in status or READY in status:
             self._supply_s = 0.0
             return
         x, y, z = infeed.position_m
@@ -388,10 +290,9 @@ class Handling:
         if ((gap < infeed.clear_m) & above).any():
             self._supply_s = 0.0
             return
-        first = bool((self._status == QUEUED).all())
-        if not first and self._supply_s < infeed.supply_s:
+        index = status.index(QUEUED)
+        if index > 0 and self._supply_s < infeed.supply_s:
             return
-        index = int(waiting[0])
         case, size = self.plan.cases[index], world.sizes[self._object[index]]
         half = 0.5 * case.offset_yaw_rad
         pose = np.array(
@@ -413,10 +314,10 @@ class Handling:
 
     def _choose(self) -> None:
         """Look at the held case, else at the one that waits, else at the last."""
-        for status in (HELD, READY):
-            found = np.flatnonzero(self._status == status)
-            if len(found):
-                self._now = int(found[0])
+        status = self._status.tolist()
+        for wanted in (HELD, READY):
+            if wanted in status:
+                self._now = status.index(wanted)
                 return
 
     def _suck(self, dt_s: float, kinematics: Kinematics) -> None:
@@ -463,10 +364,10 @@ class Handling:
         loose = self._found[1] / suction.seal_tilt_rad
         self._quality = self.plan.cases[case].seal * (1.0 - 0.4 * loose * loose)
         seen = np.zeros(4)
-        _top_of(self._tracker.poses[index], world.sizes[index], seen)
+        top_of(self._tracker.poses[index], world.sizes[index], seen)
         self._grasp_error[:] = 0.0
         exact = np.zeros(4)
-        _top_of(world.pose[index], world.sizes[index], exact)
+        top_of(world.pose[index], world.sizes[index], exact)
         self._grasp_error[:] = seen - exact
         world.attach(index, self._link, kinematics.tool_rotation, self._grip())
         self._status[case], self._flags[case] = HELD, False
@@ -490,47 +391,21 @@ class Handling:
         )
 
     def _fill_exact(self) -> None:
-        out, world, now = self._exact, self.world, self._now
-        index = int(self._object[now])
-        out[0], out[1] = self.vacuum_kpa, world.margin
-        out[2] = 1.0 if world.attached >= 0 else 0.0
-        _top_of(world.pose[index], world.sizes[index], out[3:7])
-        out[7:10] = world.sizes[index]
-        out[10] = self.plan.cases[now].mass_kg
-        out[11:15] = self._slot[now]
-        out[15] = float((self._status < RELEASED).sum())
+        world, now = self.world, self._now
+        index = self._objects[now]
+        describe(
+            self.vacuum_kpa,
+            world.margin,
+            world.attached >= 0,
+            world.pose[index],
+            world.sizes[index],
+            self.plan.cases[now].mass_kg,
+            self._slot[now],
+            self._status,
+            self._exact,
+        )
 
 
+_NOBODY = np.zeros((0, 7))
 _NO_AGE = np.zeros(len(Handling.EXTRAS))
 _NO_AGE.setflags(write=False)
-
-
-def _top_of(pose: Array, size: Array, out: Array) -> None:
-    """Write middle of the upper face and yaw of a box."""
-    out[0], out[1], out[2] = pose[0], pose[1], pose[2] + 0.5 * size[2]
-    out[3] = yaw_of(pose)
-
-
-def _plan_of(scenario: Scenario, objects: int) -> LoadPlan:
-    given: Any = scenario.values.get("load")
-    if not isinstance(given, dict):
-        raise ContractError(
-            f"{scenario.case}: handling needs the value load: cases and slots"
-        )
-    extra = {
-        name: scenario.values[name]
-        for name in ("leak_start_s", "leak_share")
-        if name in scenario.values
-    }
-    try:
-        plan = LoadPlan.model_validate({**given, **extra})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ContractError(f"{scenario.case}: load.{where}: {first['msg']}") from None
-    for case in plan.cases:
-        if case.object >= objects:
-            raise ContractError(
-                f"{scenario.case}: there is no object {case.object}; there are {objects}"
-            )
-    return plan

@@ -10,7 +10,17 @@ import numpy.typing as npt
 
 from physai.types import Array
 
-__all__ = ["HELD", "QUEUED", "READY", "RELEASED", "judge", "touch_speed", "yaw_of"]
+__all__ = [
+    "HELD",
+    "QUEUED",
+    "READY",
+    "RELEASED",
+    "describe",
+    "judge",
+    "top_of",
+    "touch_speed",
+    "yaw_of",
+]
 
 QUEUED, READY, HELD, RELEASED = range(4)
 """A case waits, lies on the infeed, hangs on the cups, was let go."""
@@ -24,6 +34,56 @@ def yaw_of(pose: Array) -> float:
     """Return the yaw of a (7,) pose [rad]."""
     x, y, z, w = pose[3], pose[4], pose[5], pose[6]
     return math.atan2(2.0 * (x * y + z * w), 1.0 - 2.0 * (y * y + z * z))
+
+
+@numba.njit(cache=True)
+def top_of(pose: Array, size: Array, out: Array) -> None:
+    """Write the middle of the upper face [m] and the yaw [rad] of a level box.
+
+    Args:
+        pose: (7,) of its middle.
+        size: (3,) [m].
+        out: (4,).
+    """
+    out[0], out[1], out[2] = pose[0], pose[1], pose[2] + 0.5 * size[2]
+    out[3] = yaw_of(pose)
+
+
+@numba.njit(cache=True)
+def describe(
+    vacuum: float,
+    margin: float,
+    held: bool,
+    pose: Array,
+    size: Array,
+    mass: float,
+    slot: Array,
+    status: npt.NDArray[np.int64],
+    out: Array,
+) -> None:
+    """Write the exact extras of :class:`physai.plant.handling.Handling`.
+
+    Args:
+        vacuum: Gauge [kPa].
+        margin: Smallest of the period.
+        held: Whether a case hangs on the cups.
+        pose: (7,) of the case looked at.
+        size: (3,) of it [m].
+        mass: Of it [kg].
+        slot: (4,) where it belongs.
+        status: (C,) of every case.
+        out: (16,).
+    """
+    out[0], out[1], out[2] = vacuum, margin, 1.0 if held else 0.0
+    top_of(pose, size, out[3:7])
+    for i in range(3):
+        out[7 + i] = size[i]
+    out[10], out[15] = mass, 0.0
+    for i in range(4):
+        out[11 + i] = slot[i]
+    for state in status:
+        if state < RELEASED:
+            out[15] += 1.0
 
 
 @numba.njit(cache=True)

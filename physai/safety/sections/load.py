@@ -32,7 +32,7 @@ from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.safety.kernel import Parameter, permitted_speed
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section, excess_of
+from physai.safety.sections.section import Caps, Section
 from physai.types import Array, State
 
 __all__ = ["Load", "LoadValues"]
@@ -126,6 +126,86 @@ def _nearest(
                 out[p, 0], out[p, 1], out[p, 2] = d, dx * scale, dy * scale
 
 
+@numba.njit(cache=True)
+def _approach(
+    seen: Array,
+    people: Array,
+    people_age: Array,
+    ageing: float,
+    human: float,
+    floor: float,
+    parameters: Array,
+    jacobian: Array,
+    velocity: Array,
+    rows: Array,
+) -> float:
+    """Write a row for every person; return the worst excess of the approach [m/s].
+
+    Args:
+        seen: (11,) the extras of this section.
+        people: (P, S, 7).
+        people_age: (P,) [s].
+        ageing: Speed at which a person may have come closer since [m/s].
+        human: Speed at which a person walks on [m/s].
+        floor: Least permitted approach [m/s].
+        parameters: See :class:`physai.safety.kernel.Parameter`.
+        jacobian: (3, n) of the cups.
+        velocity: (n,) measured.
+        rows: (P, n + 1) filled; the limit is last.
+    """
+    n, worst, near = velocity.shape[0], -1.0, np.empty((people.shape[0], 3))
+    radius = 0.5 * math.sqrt(seen[SIZE_X] ** 2 + seen[SIZE_Y] ** 2)
+    _nearest(seen[CASE_X], seen[CASE_Y], radius, people, people_age, ageing, near)
+    for p in range(people.shape[0]):
+        allowed = max(floor, permitted_speed(near[p, 0], human, parameters))
+        total = -allowed
+        for j in range(n):
+            rows[p, j] = -(near[p, 1] * jacobian[0, j] + near[p, 2] * jacobian[1, j])
+            total += rows[p, j] * velocity[j]
+        rows[p, n] = allowed
+        worst = max(worst, total)
+    return worst
+
+
+@numba.njit(cache=True)
+def _bounds(
+    share: float,
+    permitted: float,
+    period: float,
+    jacobian: Array,
+    velocity: Array,
+    velocity_max: Array,
+    acceleration_max: Array,
+    out: Array,
+) -> float:
+    """Write the largest speeds forward and backward; return the excess as a share.
+
+    Args:
+        share: Of every speed limit that is permitted.
+        permitted: Acceleration of the cups [m/s2].
+        period: Control period [s].
+        jacobian: (3, n) of the cups.
+        velocity: (n,) measured [rad/s].
+        velocity_max: (n,) [rad/s].
+        acceleration_max: (n,) [rad/s2].
+        out: (2, n) filled.
+    """
+    full, worst = 1e-9, -1.0
+    for j in range(velocity.shape[0]):
+        reach = math.sqrt(
+            jacobian[0, j] ** 2 + jacobian[1, j] ** 2 + jacobian[2, j] ** 2
+        )
+        full += reach * acceleration_max[j]
+    harder = min(1.0, max(0.05, permitted / full))
+    for j in range(velocity.shape[0]):
+        limit, v = share * velocity_max[j], velocity[j]
+        more = harder * acceleration_max[j] * period
+        out[0, j] = min(limit, max(0.0, v) + more)
+        out[1, j] = min(limit, max(0.0, -v) + more)
+        worst = max(worst, (abs(v) - limit) / velocity_max[j])
+    return worst
+
+
 class Load(Section):
     """Keeps a carried case away from people and on the cups; see the module.
 
@@ -151,12 +231,11 @@ class Load(Section):
             )
         self._values = values
         self._channel = robot.tool_channels.index(values.channel)
-        self._approach = caps.kind("load_approach")
+        self._nearing = caps.kind("load_approach")
         self._speed = caps.kind("load_speed")
         self._release = caps.kind("load_release")
         self._places = np.zeros(len(_EXTRAS), dtype=np.int64)
         self._last: Array | None = None
-        self._upper = np.array(robot.velocity_max)
         p = np.zeros(Parameter.COUNT)
         p[Parameter.REACTION_TIME] = reaction_time_s
         p[Parameter.BRAKING_TIME] = values.braking_time_s
@@ -190,8 +269,8 @@ class Load(Section):
             self._last = None
             return
         self._last = seen
-        jacobian = kinematics.tool_jacobian()[:3]
-        velocity = state.actuator_velocity
+        jacobian = kinematics.tool_jacobian()
+        velocity = np.ascontiguousarray(state.actuator_velocity)
         self._keep_off(seen, state, jacobian, velocity, signals)
         self._hold_back(seen, jacobian, velocity, signals)
         if self._from_slot(seen) > self._values.release_distance_m:
@@ -217,25 +296,21 @@ class Load(Section):
         if not len(people):
             return
         human = self._values.human_speed_m_s
-        found = np.empty((len(people), 3))
-        _nearest(
-            float(seen[CASE_X]),
-            float(seen[CASE_Y]),
-            0.5 * math.hypot(seen[SIZE_X], seen[SIZE_Y]),
+        rows = np.empty((len(people), len(velocity) + 1))
+        out[Signal.LOAD_APPROACH] = _approach(
+            seen,
             people,
             np.ascontiguousarray(state.people_age_s),
             0.0 if self.truth_view else human,
-            found,
+            human,
+            self._floor,
+            self._parameters,
+            jacobian,
+            velocity,
+            rows,
         )
-        worst = -1.0
-        for distance, nx, ny in found.tolist():
-            allowed = max(
-                self._floor, permitted_speed(distance, human, self._parameters)
-            )
-            row = -(nx * jacobian[0] + ny * jacobian[1])
-            worst = max(worst, float(row @ velocity) - allowed)
-            self.caps.row(row, allowed, self._approach)
-        out[Signal.LOAD_APPROACH] = worst
+        for row in rows:
+            self.caps.row(row[:-1], float(row[-1]), self._nearing)
 
     def _hold_back(
         self, seen: Array, jacobian: Array, velocity: Array, out: Array
@@ -248,22 +323,19 @@ class Load(Section):
             values.margin_full - values.margin_least
         )
         share = min(1.0, max(values.speed_share_least, share))
-        np.multiply(robot.velocity_max, share, out=self._upper)
-        out[Signal.LOAD_SPEED] = excess_of(
-            np.ascontiguousarray(velocity),
-            -self._upper,
-            self._upper,
+        permitted = max(0.0, _GRAVITY * (margin / values.margin_moving - 1.0))
+        bounds = np.empty((2, len(velocity)))
+        out[Signal.LOAD_SPEED] = _bounds(
+            share,
+            permitted,
+            self.period_s,
+            jacobian,
+            velocity,
             robot.velocity_max,
+            robot.acceleration_max,
+            bounds,
         )
         if self.truth_view:
             return
-        permitted = max(0.0, _GRAVITY * (margin / values.margin_moving - 1.0))
-        reach = np.sqrt((jacobian * jacobian).sum(axis=0))
-        full = float(reach @ robot.acceleration_max)
-        harder = min(1.0, max(0.05, permitted / max(full, 1e-9)))
-        step = harder * robot.acceleration_max * self.period_s
-        for i, limit in enumerate(self._upper.tolist()):
-            v, more = float(velocity[i]), float(step[i])
-            ahead = min(limit, max(0.0, v) + more)
-            behind = min(limit, max(0.0, -v) + more)
+        for i, (ahead, behind) in enumerate(bounds.T.tolist()):
             self.caps.cap(i, ahead, behind, self._speed)

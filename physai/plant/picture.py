@@ -78,6 +78,14 @@ class Picture:
         self._body = self._load_robot()
         self._joints = self._joint_indices()
         self._furnish()
+        self._objects = [
+            self._shape(
+                pybullet.GEOM_BOX,
+                (*thing.color, 1.0),
+                halfExtents=[0.5 * s for s in thing.size_m],
+            )
+            for thing in config.objects
+        ]
         self._people: list[list[int]] = []
         self._lips: list[int] = []
         self._radii: list[list[tuple[float, float]]] = []
@@ -93,7 +101,7 @@ class Picture:
         """Return a picture of a state (usually the true one).
 
         Args:
-            state: Joint positions and people are drawn.
+            state: Joint positions, people and objects are drawn.
             camera: Name of a camera of the scene, or a camera.
             mouth: (3,) middle of the lips, world [m]; None draws no mouth.
             food: Share of a bite on the utensil, drawn at the tool's frame.
@@ -104,6 +112,8 @@ class Picture:
         for joint, value in zip(self._joints, state.actuator_position, strict=True):
             self._call(pybullet.resetJointState, self._body, joint, float(value))
         self._place_people(state.people, mouth)
+        for body, pose in zip(self._objects, state.objects_pose_in_world, strict=False):
+            self._move(body, pose[:3].tolist(), pose[3:].tolist())
         x, y, z = state.tool_pose_in_world[:3].tolist()
         self._move(self._food, (x, y, z + 0.006) if food > 0.05 else (0, 0, -5))
         view = self._camera(camera)

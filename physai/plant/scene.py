@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from physai.config import Config
 
-__all__ = ["BoxConfig", "SceneConfig"]
+__all__ = ["BoxConfig", "ObjectConfig", "SceneConfig"]
 
 Positive = Annotated[float, Field(gt=0.0)]
 Color = tuple[float, float, float]
@@ -23,6 +23,28 @@ class BoxConfig(Config):
     color: Color = (0.7, 0.6, 0.5)
     solid: bool = True
     """Whether the robot can touch it; False is for pictures only."""
+    friction: Positive = 0.25
+    """Of two faces like this; between two bodies the geometric mean holds."""
+
+
+class ObjectConfig(Config):
+    """A box that moves, such as a case; the scenario says where, and whether at all."""
+
+    name: str
+    kind: str
+    size_m: tuple[Positive, Positive, Positive]
+    com_offset_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Centre of mass from the middle, in the box's frame."""
+    color: Color = (0.76, 0.60, 0.42)
+
+    @model_validator(mode="after")
+    def _inside(self) -> ObjectConfig:
+        for offset, size in zip(self.com_offset_m, self.size_m, strict=True):
+            if not abs(offset) < 0.5 * size:
+                raise ValueError(
+                    f'object "{self.name}": its centre of mass lies outside of it'
+                )
+        return self
 
 
 class CylinderConfig(Config):

@@ -154,6 +154,7 @@ class SimulatedPlant:
             else None
         )
         self._locator = self._process if isinstance(self._process, Locator) else None
+        self._measure_objects = getattr(self._process, "measured_objects", None)
         self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
         self._look()
         self._assemble()
@@ -462,13 +463,16 @@ class SimulatedPlant:
             ranges, range_age = self._lidar.range_m, self._lidar.age(self.time_s)
             true_ranges = self._lidar.exact_range_m
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
-        objects, found = _NO_OBJECTS, _NONE
+        objects = seen = _NO_OBJECTS
+        still = found = _NONE
         base, twist, place = self._whereabouts()
         if self._process is not None:
             extras, ages = self._process.extras(self.time_s)
             exact, none, more = self._process.truth(self.kinematics, self._capsules)
-            objects = self._process.objects()
-            found = np.zeros(len(objects))
+            objects = seen = self._process.objects()
+            still = found = np.zeros(len(objects))
+            if self._measure_objects is not None:
+                seen, found = self._measure_objects(self.time_s)
         force = self._force.read(self.step_count)
         state = State(
             self.time_s,
@@ -486,7 +490,7 @@ class SimulatedPlant:
             drift,
             track_ages,
             self._tracker.frame_age(self.time_s) if people else 0.0,
-            objects,
+            seen,
             found,
             ranges,
             range_age,
@@ -515,7 +519,7 @@ class SimulatedPlant:
                 self._no_age,
                 0.0,
                 objects,
-                found,
+                still,
                 true_ranges,
                 0.0,
                 exact,

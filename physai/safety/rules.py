@@ -49,7 +49,11 @@ class Signal(enum.IntEnum):
     INCLINATION = 28
     STABILITY_SPEED = 29
     CROSSING = 30
-    COUNT = 31
+    LOAD_AGE = 31
+    LOAD_APPROACH = 32
+    LOAD_SPEED = 33
+    LOAD_RELEASE = 34
+    COUNT = 35
     """The signals of rules about extras come after these."""
 
 
@@ -342,6 +346,37 @@ class StabilitySpeed(Rule):
     signal, unit, section = Signal.STABILITY_SPEED, "1", "stability"
 
 
+class LoadAge(Rule):
+    """Age of the oldest reading of gripper, case and slot [s]."""
+
+    signal, unit, view, section = Signal.LOAD_AGE, "s", "guard", "load"
+
+
+class LoadApproach(Rule):
+    """Horizontal approach of a carried case to a person above the permitted one [m/s].
+
+    Height does not count, so that nothing is carried over people; closed form of
+    ISO/TS 15066 5.5.4 as in :func:`physai.safety.kernel.permitted_speed`.
+    """
+
+    signal, unit, section = Signal.LOAD_APPROACH, "m/s", "load"
+
+
+class LoadSpeed(Rule):
+    """Speed above what the vacuum permits with this case, as a share.
+
+    Static margin dp A / (m g); see :mod:`physai.safety.sections.load`.
+    """
+
+    signal, unit, section = Signal.LOAD_SPEED, "1", "load"
+
+
+class LoadRelease(Rule):
+    """How far from its place a case was let go, sideways or in height [m]."""
+
+    signal, unit, section = Signal.LOAD_RELEASE, "m", "load"
+
+
 class ExtraAbove(Rule):
     """An extra that the rule names must not exceed the limit."""
 
@@ -386,6 +421,10 @@ RULES: dict[str, type[Rule]] = {
     "area_speed": AreaSpeed,
     "inclination": Inclination,
     "stability_speed": StabilitySpeed,
+    "load_age": LoadAge,
+    "load_approach": LoadApproach,
+    "load_speed": LoadSpeed,
+    "load_release": LoadRelease,
     "extra_above": ExtraAbove,
     "extra_below": ExtraBelow,
 }

@@ -42,6 +42,7 @@ ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
         "physai/CareFeeding-v0": "care/feeding",
         "physai/ConstructionHaul-v0": "construction/haul",
         "physai/LogisticsCrossing-v0": "logistics/crossing",
+        "physai/LogisticsPalletize-v0": "logistics/palletize",
     }
 )
 """Gymnasium id to the name of its YAML below ``envs/``."""
@@ -51,6 +52,7 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "care.feeding": "physai.tasks.care.feeding:CareFeeding",
         "construction.haul": "physai.tasks.construction.haul:ConstructionHaul",
         "logistics.crossing": "physai.tasks.logistics.crossing:LogisticsCrossing",
+        "logistics.palletize": "physai.tasks.logistics.palletize:LogisticsPalletize",
     }
 )
 """Task name, as in an environment's YAML, to its class."""

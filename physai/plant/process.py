@@ -39,7 +39,10 @@ class Process(Protocol):
         Values: Type of its section.
         EXTRAS: Names of the extras that its sensors give, in order, with units.
         TRUTH_EXTRAS: Names of the true extras, in order, with units.
-        near: Whether every physics step counts for it now.
+        near: Whether every physics step counts for it now, contacts with people too.
+        acting: Whether it applies forces in every physics step, also where nobody is
+            near; contacts are then looked at only where they can occur. A process
+            without the attribute does not.
     """
 
     Values: ClassVar[type[Config]]
@@ -78,7 +81,10 @@ class Process(Protocol):
         ...
 
     def act(self, dynamics: Dynamics, kinematics: Kinematics, dt_s: float) -> None:
-        """Apply its forces for the coming physics step; only while :attr:`near`."""
+        """Apply its forces for the coming physics step.
+
+        Only while :attr:`near`; of a process that is :attr:`acting`, always.
+        """
         ...
 
     def advance(
@@ -128,7 +134,12 @@ class Process(Protocol):
         ...
 
 
-PROCESSES: Mapping[str, str] = MappingProxyType({"meal": "physai.plant.meal:Meal"})
+PROCESSES: Mapping[str, str] = MappingProxyType(
+    {
+        "digging": "physai.plant.digging:Digging",
+        "meal": "physai.plant.meal:Meal",
+    }
+)
 """Kind to class."""
 
 

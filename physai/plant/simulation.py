@@ -125,6 +125,7 @@ class SimulatedPlant:
             if self._make_process is not None
             else None
         )
+        self._acting = bool(getattr(self._process, "acting", False))
         self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
         self._look()
         self._assemble()
@@ -288,12 +289,29 @@ class SimulatedPlant:
             else:
                 free = 1
                 self._touch(i / n)
-            for j in range(i, min(i + free, count)):
-                dynamics.set_velocity(self._set_points[j])
-                dynamics.step(1)
-            dynamics.step(min(free, i + free - max(i, count)))
+            if self._acting:
+                self._step_acting(i, i + free, count)
+            else:
+                for j in range(i, min(i + free, count)):
+                    dynamics.set_velocity(self._set_points[j])
+                    dynamics.step(1)
+                dynamics.step(min(free, i + free - max(i, count)))
             self._fresh = False
             i += free
+
+    def _step_acting(self, first: int, end: int, count: int) -> None:
+        """Physics steps with the forces of a process in each of them."""
+        dynamics, k, process = self.dynamics, self.kinematics, self._process
+        assert process is not None
+        for j in range(first, end):
+            if not self._fresh:
+                dynamics.read()
+                self._follow()
+            process.act(dynamics, k, self.substep_s)
+            if j < count:
+                dynamics.set_velocity(self._set_points[j])
+            dynamics.step(1)
+            self._fresh = False
 
     def _free_substeps(self, bound_m_s: float) -> int:
         """Return how many substeps need no look at contacts."""
@@ -310,6 +328,7 @@ class SimulatedPlant:
         if not self._fresh:
             dynamics.read()
             self._follow()
+            self._fresh = True
         capsules = k.capsules()
         velocity = k.capsule_velocity(dynamics.velocity)
         for index, person in enumerate(self.people):
@@ -320,7 +339,7 @@ class SimulatedPlant:
         exempt = None
         if self._process is not None:
             exempt = self._process.touch(contact, self.people, fraction, k)
-            if self._process.near:
+            if self._process.near and not self._acting:
                 self._process.act(dynamics, k, self.substep_s)
         count = contact.substep(
             self.substep_s,
@@ -364,8 +383,8 @@ class SimulatedPlant:
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
         objects, found = _NO_OBJECTS, _NONE
         if self._process is not None:
-            extras, ages = self._process.extras(self.time_s)
             exact, none, more = self._process.truth(self.kinematics, self._capsules)
+            extras, ages = self._process.extras(self.time_s)
             objects = self._process.objects()
             found = np.zeros(len(objects))
         base, twist, place = self.base_pose, _STILL_BASE, self.base_pose

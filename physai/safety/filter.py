@@ -24,6 +24,7 @@ from physai.robot.kinematics import Chain, chain_of, fill_jacobian
 from physai.safety.kernel import Parameter
 from physai.safety.measurement import GATE_AXIS_SPEED, figures_of, work_of
 from physai.safety.monitor import Monitor
+from physai.safety.sections.section import MOST_ROWS
 from physai.types import Array, State
 
 __all__ = ["Filter", "Outcome", "Solution"]
@@ -69,15 +70,15 @@ class Solution:
 class Demands(NamedTuple):
     """Everything a command is held against in one step.
 
-    Rows are the pairs of the monitor, then walls and floor, then the gate's axis where
-    the tool is at an open mouth; ``blocks`` are the points whose speed is capped, the
+    Rows are the pairs of the monitor, then walls and floor, then those of the sections,
+    then the gate's axis where the tool is at an open mouth; ``blocks`` are the points whose speed is capped, the
     TCP last.
 
     Attributes:
         lower: (n,) bounds [rad/s or m/s].
         upper: (n,).
         kind: (n,) which rule gives each bound, an index of ``_BOX_RULES``.
-        counts: (4,) pairs, walls, all rows, blocks.
+        counts: (4,) pairs, walls with the sections' rows, all rows, blocks.
         rows: (K, n).
         limits: (K,) [m/s].
         excess: (K,) rows u - limits of the command last measured.
@@ -257,6 +258,9 @@ def _collect(
     cap_lower: Array,
     cap_upper: Array,
     cap_rule: npt.NDArray[np.int64],
+    cap_rows: Array,
+    cap_row_limit: Array,
+    cap_row_count: int,
     size: npt.NDArray[np.int64],
     figures_buffer: Array,
     work_buffer: Array,
@@ -277,6 +281,9 @@ def _collect(
         cap_lower: (n,) of :class:`physai.safety.sections.section.Caps`.
         cap_upper: (n,).
         cap_rule: (n,).
+        cap_rows: (K, n) rows of the sections.
+        cap_row_limit: (K,).
+        cap_row_count: How many of them are valid.
         size: Of the monitor's buffers.
         figures_buffer: Of the monitor.
         work_buffer: Of the monitor's step.
@@ -326,6 +333,11 @@ def _collect(
         d.rows[pairs:],
         d.limits[pairs:],
     )
+    for k in range(cap_row_count):
+        for j in range(n):
+            d.rows[pairs + walls, j] = cap_rows[k, j]
+        d.limits[pairs + walls] = cap_row_limit[k]
+        walls += 1
     total, count = pairs + walls, 0
     for r in range(chain.capsules.shape[0]):
         fastest = figures.parameters[_FASTEST]
@@ -639,6 +651,9 @@ class Filter:
             m.caps.lower,
             m.caps.upper,
             m.caps.rule,
+            m.caps.rows,
+            m.caps.row_limit,
+            int(m.caps.count[0]),
             m.size,
             m.figures_buffer,
             m.work_buffer,
@@ -652,7 +667,7 @@ class Filter:
     def _allocate(self, pairs: int) -> None:
         n, shapes = self._n, len(self.monitor.spec.robot.shapes.link)
         self._pairs_most = pairs
-        rows, blocks = pairs + 6 + 2 * shapes + 1, 2 * shapes + 1
+        rows, blocks = pairs + 6 + 2 * shapes + MOST_ROWS + 1, 2 * shapes + 1
         most = rows + _ROUNDS * blocks
         self._size = np.array([n, rows, blocks])
         self._buffer = np.zeros(demands_length(self._size))
@@ -683,6 +698,9 @@ class Filter:
         if what == ROW:
             if index >= pairs + walls:
                 return "face_gate"
+            own = index - (pairs + walls - int(m.caps.count[0]))
+            if own >= 0:
+                return m.caps.kinds[int(m.caps.row_kind[own])]
             if index >= pairs:
                 return "workspace"
             head = m.work.segment[index] < 3 and m.spec.config.gate is not None

@@ -38,12 +38,18 @@ __all__ = [
 ]
 
 ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
-    {"physai/CareFeeding-v0": "care/feeding"}
+    {
+        "physai/CareFeeding-v0": "care/feeding",
+        "physai/ConstructionTrench-v0": "construction/trench",
+    }
 )
 """Gymnasium id to the name of its YAML below ``envs/``."""
 
 TASKS: Mapping[str, str] = MappingProxyType(
-    {"care.feeding": "physai.tasks.care.feeding:CareFeeding"}
+    {
+        "care.feeding": "physai.tasks.care.feeding:CareFeeding",
+        "construction.trench": "physai.tasks.construction.trench:ConstructionTrench",
+    }
 )
 """Task name, as in an environment's YAML, to its class."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.config import Config
+from physai.errors import ContractError
 from physai.robot.kinematics import Kinematics
 from physai.types import Array, State
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from physai.robot.description import Robot
 
 __all__ = [
+    "MOST_ROWS",
     "Caps",
     "Section",
     "excess_of",
@@ -26,8 +28,15 @@ __all__ = [
 ]
 
 
+MOST_ROWS = 8
+"""Rows that the sections of a specification may ask for together."""
+
+
 class Caps:
     """Largest speed of every actuator in both directions, and who asked for it.
+
+    Where a cap on single actuators would be too coarse, a section asks for a row:
+    row u <= limit over the actuators' velocities.
 
     Args:
         count: Number of actuators.
@@ -37,15 +46,23 @@ class Caps:
         lower: (n,) at most 0.
         rule: (n,) index of the capping rule kind in :attr:`kinds`; -1 for none.
         kinds: Kinds of rules that may cap, each once.
+        rows: (MOST_ROWS, n) the first :attr:`count` valid.
+        row_limit: (MOST_ROWS,) at least 0.
+        row_kind: (MOST_ROWS,) index of the rule kind in :attr:`kinds`.
+        count: (1,) number of rows.
     """
 
     def __init__(self, count: int) -> None:
         self.upper, self.lower = np.full(count, np.inf), np.full(count, -np.inf)
         self.rule = np.full(count, -1, dtype=np.int64)
         self.kinds: list[str] = []
+        self.rows, self.row_limit = np.zeros((MOST_ROWS, count)), np.zeros(MOST_ROWS)
+        self.row_kind = np.zeros(MOST_ROWS, dtype=np.int64)
+        self.count = np.zeros(1, dtype=np.int64)
 
     def clear(self) -> None:
         """Lift every cap."""
+        self.count[0] = 0
         self.upper[:], self.lower[:], self.rule[:] = np.inf, -np.inf, -1
 
     def kind(self, rule: str) -> int:
@@ -69,6 +86,25 @@ class Caps:
             self.upper[actuator], self.rule[actuator] = high, kind
         if -low > self.lower[actuator]:
             self.lower[actuator], self.rule[actuator] = -low, kind
+
+    def add_row(self, row: Array, limit: float, kind: int) -> None:
+        """Ask for row u <= limit.
+
+        Args:
+            row: (n,).
+            limit: At least 0, so that standstill is always permitted; NaN counts as 0.
+            kind: Of :meth:`kind`.
+
+        Raises:
+            ContractError: If the sections ask for more than :data:`MOST_ROWS`.
+        """
+        place = int(self.count[0])
+        if place >= MOST_ROWS:
+            raise ContractError(f"sections may ask for {MOST_ROWS} rows at most")
+        self.rows[place] = row
+        self.row_limit[place] = limit if limit >= 0.0 else 0.0
+        self.row_kind[place] = kind
+        self.count[0] = place + 1
 
 
 class Section(ABC):

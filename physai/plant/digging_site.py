@@ -225,8 +225,8 @@ def overturning_share(
 ) -> float:
     """Overturning over restoring moment about the worst edge of the tracks.
 
-    Weights of all links and the ground's forces on the bucket (its load among them)
-    about each of the four edges of the area that the tracks stand on; quasi-static. At
+    Weights of all links and the downward pull of load and ground on the bucket, about
+    each of the four edges of the area that the tracks stand on; quasi-static. At
     1 the machine tips. ISO 10567 rates lifting at 75 % of the tipping load (recalled).
 
     Args:
@@ -253,14 +253,12 @@ def overturning_share(
                 moment = mass[k] * GRAVITY * (out - half[axis])
             else:
                 row = soil[k - position.shape[0]]
-                out = push = 0.0
+                out = 0.0
                 for r in range(3):
-                    n = sign * rotation[0, r, axis]
-                    out += n * (row[r] - position[0, r])
-                    push += n * row[3 + r]
-                moment = -row[5] * (out - half[axis]) + push * (
-                    row[2] - position[0, 2]
-                )
+                    out += sign * rotation[0, r, axis] * (row[r] - position[0, r])
+                # Ground that bears a bucket pressed on it lifts the tracks on purpose.
+                down = max(0.0, -row[5])
+                moment = down * (out - half[axis])
             if moment > 0.0:
                 over += moment
             else:

@@ -56,6 +56,13 @@ class ConstructionTrench(Task):
         a = self.settings.action
         self.scale = np.array([a.reach_m_s, a.lift_m_s, a.curl_rad_s, a.swing_rad_s])
         self.lengths = kernel.lengths_of(robot)
+        self._fastest = _SPEED_SHARE * robot.velocity_max
+        change = robot.acceleration_max / environment.control_hz
+        self._change = _CHANGE_SHARE * change
+        self._ends = (
+            robot.position_min + _END_RAD,
+            robot.position_max - _END_RAD,
+        )
         k = Kinematics(robot)
         foot = k.chain.link_position[robot.tree.link_names.index("boom")]
         self.sampler = SiteSampler(
@@ -105,9 +112,13 @@ class ConstructionTrench(Task):
         kernel.joint_rates(
             np.asarray(action, dtype=np.float64),
             state.actuator_position,
+            state.actuator_velocity,
             self.scale,
             self.lengths,
-            self.robot.velocity_max,
+            self._fastest,
+            self._change,
+            self._ends[0],
+            self._ends[1],
             velocity,
         )
         return Command(velocity, _NO_TOOL, state.stamp_s, state.sequence + 1)
@@ -186,5 +197,10 @@ _DESIGN, _REMAINING, _OVER, _OUTSIDE, _DUMPED, _STRAY, _LOAD, _RESISTANCE, _TOUC
 
 _START_PITCH_RAD = 1.6
 """The plate dips by about 40 degrees: ready to enter."""
+
+_SPEED_SHARE, _CHANGE_SHARE = 0.95, 0.8
+"""Of the robot's limits: what an action asks for stays clear of what a guard cuts."""
+
+_END_RAD = 0.03
 
 _NO_TOOL = np.zeros(0)

@@ -50,14 +50,21 @@ def lengths_of(robot: Robot) -> Array:
 
 _AXES = ("boom", "arm", "bucket")
 
+_CUSHION_PER_S = 2.0
+"""Speed per way left before the end of a cylinder."""
+
 
 @numba.njit(cache=True)
 def joint_rates(
     action: Array,
     position: Array,
+    velocity: Array,
     scale: Array,
     lengths: Array,
     velocity_max: Array,
+    change_max: Array,
+    range_min: Array,
+    range_max: Array,
     out: Array,
 ) -> None:
     """Write the joint rates of an action.
@@ -65,14 +72,19 @@ def joint_rates(
     The wrist moves as edge and curl want it; boom and arm follow from the two-link
     Jacobian, whose determinant L1 L2 sin(arm) stays away from 0 in the arm's range.
     Where a cylinder would be too slow, boom, arm and bucket are slowed together, so that
-    the edge keeps its way. NaN stays NaN.
+    the edge keeps its way; for the same reason all four come nearer to what is wanted by
+    the same share, as far as the slowest can in one step. NaN stays NaN.
 
     Args:
         action: (4,) reach, lift, curl, swing in [-1, 1]; cut to it.
         position: (4,) swing, boom, arm, bucket [rad].
+        velocity: (4,) now [rad/s].
         scale: (4,) what 1.0 stands for [m/s, m/s, rad/s, rad/s].
         lengths: (3,) of :func:`lengths_of`.
         velocity_max: (4,) [rad/s].
+        change_max: (4,) most that a velocity changes in a step [rad/s].
+        range_min: (4,) ends of the range; within it cylinders are cushioned [rad].
+        range_max: (4,).
         out: (4,) result [rad/s].
     """
     wanted = np.empty(4)
@@ -101,6 +113,19 @@ def joint_rates(
     for i in range(1, 4):
         out[i] /= largest
     out[0] = out[0] / max(1.0, abs(out[0]) / velocity_max[0])
+    share = 1.0
+    for i in range(4):
+        change = abs(out[i] - velocity[i])
+        if change > change_max[i]:
+            share = min(share, change_max[i] / change)
+    for i in range(4):
+        out[i] = velocity[i] + share * (out[i] - velocity[i])
+        up = max(0.0, _CUSHION_PER_S * (range_max[i] - position[i]))
+        down = min(0.0, _CUSHION_PER_S * (range_min[i] - position[i]))
+        if out[i] > up:
+            out[i] = up
+        elif out[i] < down:
+            out[i] = down
 
 
 @numba.njit(cache=True)

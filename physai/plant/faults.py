@@ -7,18 +7,27 @@ the same for a command. A new kind is one function and one line in :data:`FAULTS
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from physai.config import Config
+from physai.config import Config, load
 from physai.errors import suggest
 from physai.randomness import generator
 from physai.types import Array, Command, State
 
-__all__ = ["FAULTS", "FaultConfig", "FaultInjector", "detectable"]
+__all__ = [
+    "FAULTS",
+    "FaultConfig",
+    "FaultInjector",
+    "FaultList",
+    "detectable",
+    "load_faults",
+]
 
 _TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "joints": (("actuator_position", "actuator_velocity"), ("actuator_age_s",)),
@@ -58,6 +67,22 @@ class FaultConfig(Config):
     def active(self, time_s: float) -> bool:
         """Whether it is on at a time."""
         return self.start_s <= time_s < self.start_s + self.duration_s
+
+
+class FaultList(Config):
+    """A file of faults, for a virtual robot that shall have some."""
+
+    faults: tuple[FaultConfig, ...]
+
+
+def load_faults(path: str | os.PathLike[str]) -> tuple[FaultConfig, ...]:
+    """Load a YAML file with one key, ``faults``: a list of faults.
+
+    Raises:
+        ContentError: If it cannot be read.
+        ConfigError: If a fault is wrong.
+    """
+    return load(FaultList, Path(path)).faults
 
 
 def detectable(fault: FaultConfig) -> bool:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from physai.body.person import SEGMENT_COUNT
@@ -42,6 +43,13 @@ class TrackerConfig(Config):
         return 3.0 * self.sigma_m
 
 
+@numba.njit(cache=True)
+def _correlate(draws: Array, keep: float, add: float) -> None:
+    for k in range(1, draws.shape[0]):
+        for i in range(draws.shape[1]):
+            draws[k, i] = keep * draws[k - 1, i] + add * draws[k, i]
+
+
 def correlated_noise(
     rng: np.random.Generator, shape: tuple[int, ...], sigma: float, correlation: float
 ) -> Array:
@@ -55,8 +63,7 @@ def correlated_noise(
     """
     fresh = rng.normal(0.0, 1.0, shape)
     keep, add = correlation, np.sqrt(1.0 - correlation * correlation)
-    for k in range(1, shape[0]):
-        fresh[k] = keep * fresh[k - 1] + add * fresh[k]
+    _correlate(fresh.reshape(shape[0], -1), keep, float(add))
     noise: Array = sigma * np.clip(fresh, -3.0, 3.0)
     return noise
 
@@ -109,7 +116,8 @@ class BodyTracker:
         missed = generator(seed, "tracker.body.miss").random((frames, people))
         self._missed = missed < config.miss_rate
         self._missed[0] = False
-        self._complete: list[bool] = [not row.any() for row in self._missed]
+        missed_any: npt.NDArray[np.bool_] = np.any(self._missed, axis=1)
+        self._complete: list[bool] = (~missed_any).tolist()
         self._queue: deque[tuple[float, int, Array]] = deque()
         self._next = 0
         self._frame_stamp = -np.inf

@@ -16,21 +16,20 @@ import numpy.typing as npt
 
 from physai.body.person import SEGMENT_COUNT
 from physai.robot.kinematics import Kinematics
-from physai.safety.kernel import Parameter, contact_ratio
-from physai.safety.measurement import (
+from physai.safety.buffers import (
     SIZE_PEOPLE,
     Figures,
     Work,
     intake_length,
     intake_of,
-    measure,
-    move_windows,
     pack_figures,
     windows_length,
     windows_of,
     work_length,
     work_of,
 )
+from physai.safety.kernel import Parameter, contact_ratio
+from physai.safety.measurement import measure, move_windows
 from physai.safety.rules import Signal
 from physai.safety.sections import load_section
 from physai.safety.sections.section import Caps, Section

@@ -204,8 +204,10 @@ class ContactForce(Rule):
     The transient peak is compared with the transient limit (younger than 0.5 s, not
     clamped), the 100 ms mean with the quasi-static limit, both times the frailty
     factor; skull and face permit no contact, so that a utensil there is judged by the
-    specification's own limit of the mouth. Judged where the robot moved or pushed;
-    ISO/TS 15066 Table A.2, ISO 10218-2:2025.
+    specification's own limit of the mouth. Judged where the robot moved or pushed: of
+    a peak, the share that the robot's own speed has in the closing speed
+    (v sqrt(mu k)); of a held or clamped contact, all of it. ISO/TS 15066 Table A.2,
+    ISO 10218-2:2025; the share is this project's reading of who caused it.
     """
 
     signal, unit, view = Signal.CONTACT_FORCE, "1", "truth"

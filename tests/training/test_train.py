@@ -194,7 +194,11 @@ def test_a_damaged_checkpoint_is_one_sentence(
         (["care_feeding", "--set=hyperparameters.n_step=5"], "n_step"),
         (["care_feeding", "--set=vector.environment=2"], "environments"),
         (["care_feeding", "--device", "cuda"], "cuda"),
-        (["care_feeding", "--resume"], "no checkpoint"),
+        (["care_feeding", "--resume"], "no run to go on"),
+        (["care_feeding", "--set=hyperparameters.learning_rate=fast"], "learning"),
+        (["care_feeding", "--set=hyperparameters.batch_size=-1"], "batch_size"),
+        (["care_feeding", "--set=policy=FooPolicy"], "FooPolicy"),
+        (["care_feeding", "--set=evaluation.suite=nope"], "care_feeding_quick"),
         (["care_feeding", "--out=/proc/nowhere"], "cannot be written"),
     ],
 )

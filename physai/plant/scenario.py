@@ -12,8 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from physai.body.behaviour import BehaviourConfig
-from physai.body.person import PersonConfig, SeatConfig
+from physai.body.people import PlacedPersonConfig
 from physai.config import Config
 from physai.errors import ConfigError
 from physai.plant.contact import ContactSettings
@@ -84,11 +83,8 @@ class PlantConfig(Config):
         return max(1, round(self.physics_hz / self.control_hz))
 
 
-class ScenarioPerson(PersonConfig):
-    """A person, where they sit, and what they do."""
-
-    seat: SeatConfig
-    behaviours: tuple[BehaviourConfig, ...] = ()
+class ScenarioPerson(PlacedPersonConfig):
+    """A person, where they sit or walk, and what they do."""
 
 
 class Scenario(Config):

@@ -14,7 +14,8 @@ from typing import Any, cast
 import numpy as np
 
 from physai.body.behaviour import PersonView
-from physai.body.person import SEGMENT_COUNT, Person
+from physai.body.people import AnyPerson, make_person
+from physai.body.person import SEGMENT_COUNT
 from physai.body.regions import load_regions
 from physai.errors import ConfigError, ContractError
 from physai.plant.contact import ContactModel
@@ -79,7 +80,7 @@ class SimulatedPlant:
         self._make_process: Any = None
         if config.process is not None:
             self._make_process, self._values = load_process(config.process)
-        self.people: list[Person] = []
+        self.people: list[AnyPerson] = []
         self._contact: ContactModel | None = None
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
         self.time_s, self.step_count = 0.0, 0
@@ -219,9 +220,7 @@ class SimulatedPlant:
 
     def _place_people(self, scenario: Scenario) -> None:
         self.people = [
-            Person(
-                person, person.seat, person.behaviours, scenario.seed, f"person{index}"
-            )
+            make_person(person, scenario.seed, f"person{index}")
             for index, person in enumerate(scenario.people)
         ]
         count = len(self.people)
@@ -252,6 +251,9 @@ class SimulatedPlant:
 
     def _move_people(self) -> None:
         self._update_view()
+        base = self.base_pose if self._mobile is None else self._mobile.base_pose
+        self._view.base_position = base[:3]
+        self._view.base_yaw_rad = 2.0 * math.atan2(float(base[5]), float(base[6]))
         end_s = self.time_s + self.period_s
         for index, person in enumerate(self.people):
             person.advance(end_s, self.period_s, self._view)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from physai.body.person import SeatConfig, sample_person
+from physai.body.person import sample_person
+from physai.body.walker import PathConfig
 from physai.errors import ContractError
 from physai.plant.scenario import Scenario, ScenarioPerson
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
@@ -20,8 +21,9 @@ class SiteSampler(ScenarioSampler):
     Args:
         environment: Templates, distributions, ranges and groups. Ranges that it reads:
             ``start_reach_m``, ``start_height_m``, ``start_swing_rad`` (edge of the
-            bucket at the start), ``person_distance_m`` and ``person_bearing_rad`` (from
-            the swing axis). All drawn values are kept in the scenario, so that the
+            bucket at the start), ``person_distance_m`` and ``person_bearing_rad`` (where
+            the surveyor starts, from the swing axis), ``visit_distance_m`` and
+            ``visit_turn_rad`` (where they go, then out again). All drawn values are kept in the scenario, so that the
             process finds its own among them.
         lengths: (3,) of boom, arm and bucket [m].
         foot: (2,) of the boom's foot ahead of the swing axis and above the ground [m].
@@ -91,23 +93,31 @@ class SiteSampler(ScenarioSampler):
         return round(boom, 9), round(fold, 9), round(pitch_rad - boom - fold, 9)
 
     def _surveyor(self, draw: Draw) -> ScenarioPerson:
-        """The surveyor looks at the machine; the feet are on the ground."""
+        """The surveyor's way: to the visit and out again on the other side."""
         person = sample_person(draw.group, draw.random("person"))
-        distance = draw.values["person_distance_m"]
-        bearing = draw.values["person_bearing_rad"]
+        values = draw.values
+        distance, bearing = values["person_distance_m"], values["person_bearing_rad"]
+        turn = values["visit_turn_rad"]
+        start = _place(distance, bearing)
+        visit = _place(values["visit_distance_m"], bearing + turn)
+        away = _place(max(distance, _AWAY_M), bearing + 2.0 * turn + 0.1)
         return ScenarioPerson(
             **dict(person),
-            seat=SeatConfig(
-                position_m=(
-                    round(distance * math.cos(bearing), 6),
-                    round(distance * math.sin(bearing), 6),
-                    round(_SEAT_SHARE * person.stature_m, 6),
-                ),
-                yaw_rad=round(bearing + math.pi, 6),
+            path=PathConfig(
+                position_m=(*start, 0.0),
+                yaw_rad=round(math.atan2(visit[1] - start[1], visit[0] - start[0]), 6),
+                waypoints_m=(start, visit, away),
             ),
             behaviours=draw.behaviours,
         )
 
 
-_SEAT_SHARE = 0.185
-"""Height of the seat at which the feet reach the ground, as a share of stature."""
+def _place(distance_m: float, bearing_rad: float) -> tuple[float, float]:
+    return (
+        round(distance_m * math.cos(bearing_rad), 6),
+        round(distance_m * math.sin(bearing_rad), 6),
+    )
+
+
+_AWAY_M = 18.0
+"""Where a visit ends, outside of the restricted area."""

@@ -87,7 +87,12 @@ class TrenchExpert:
             self._plan()
             self.phase = "cut"
         curl = self._dip - 0.85
-        return self._go(start - self._x), self._go(high - self._z), curl, self._to_trench
+        return (
+            self._go(start - self._x),
+            self._go(high - self._z),
+            curl,
+            self._to_trench,
+        )
 
     def _plan(self) -> None:
         """Choose the layer that fills the bucket from what the scanner says."""

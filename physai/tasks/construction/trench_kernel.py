@@ -41,7 +41,9 @@ SEEN = 16
 def lengths_of(robot: Robot) -> Array:
     """Return (3,) lengths of boom, arm and bucket between their axes and edge [m]."""
     k = Kinematics(robot)
-    places = [k.chain.link_position[robot.tree.link_names.index(name)] for name in _AXES]
+    places = [
+        k.chain.link_position[robot.tree.link_names.index(name)] for name in _AXES
+    ]
     places.append(k.tool_position)
     return np.array(
         [float(np.linalg.norm(b - a)) for a, b in zip(places, places[1:], strict=False)]
@@ -52,6 +54,8 @@ _AXES = ("boom", "arm", "bucket")
 
 _CUSHION_PER_S = 2.0
 """Speed per way left before the end of a cylinder."""
+_FOLDED_M2 = 0.5
+"""Determinant below which arm and bucket are folded too far to move as one."""
 
 
 @numba.njit(cache=True)
@@ -73,7 +77,9 @@ def joint_rates(
     Jacobian, whose determinant L1 L2 sin(arm) stays away from 0 in the arm's range.
     Where a cylinder would be too slow, boom, arm and bucket are slowed together, so that
     the edge keeps its way; for the same reason all four come nearer to what is wanted by
-    the same share, as far as the slowest can in one step. NaN stays NaN.
+    the same share, as far as the slowest can in one step. At the end of the bucket's
+    cylinder the edge still goes where it should, and the bucket turns with the arm. NaN
+    stays NaN.
 
     Args:
         action: (4,) reach, lift, curl, swing in [-1, 1]; cut to it.
@@ -106,7 +112,19 @@ def joint_rates(
     det = a * d - b * c
     boom_rate, fold_rate = (d * wx - b * wz) / det, (a * wz - c * wx) / det
     out[0] = wanted[3]
-    out[1], out[2], out[3] = boom_rate, fold_rate - boom_rate, curl - fold_rate
+    rate = curl - fold_rate
+    up = max(0.0, _CUSHION_PER_S * (range_max[3] - position[3]))
+    down = min(0.0, _CUSHION_PER_S * (range_min[3] - position[3]))
+    if rate > up or rate < down:
+        # The bucket's cylinder is at its end: it moves as a part of the arm.
+        rate = min(up, max(down, rate))
+        px, pz = -lengths[2] * math.sin(pitch), -lengths[2] * math.cos(pitch)
+        wx, wz = wanted[0] - px * rate, wanted[1] - pz * rate
+        b, d = b + px, d + pz
+        stiff = a * d - b * c
+        if abs(stiff) > _FOLDED_M2:
+            boom_rate, fold_rate = (d * wx - b * wz) / stiff, (a * wz - c * wx) / stiff
+    out[1], out[2], out[3] = boom_rate, fold_rate - boom_rate, rate
     largest = 1.0
     for i in range(1, 4):
         largest = max(largest, abs(out[i]) / velocity_max[i])

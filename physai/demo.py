@@ -19,6 +19,7 @@ import numpy as np
 from physai.errors import LinkError, MissingExtraError
 from physai.evaluation import run_suite
 from physai.plant.picture import Image, Picture
+from physai.plant.scene import Outline
 from physai.policy.adapters import load_policy
 from physai.record.episode import StepRecord
 from physai.report.report import write_report
@@ -77,12 +78,21 @@ def draw_step(
         camera: Name of a camera of the scene.
     """
     state = record.state if record.truth is None else record.truth.state
-    mouth = state.extras[:3] if len(state.extras) >= 3 else None
-    image = picture.draw(state, camera, mouth)
+    eats = cycle.environment.extras[:1] == ("mouth_x_in_world_m",)
+    look = getattr(cycle.plant, "surface", None)
+    image = picture.draw(
+        state,
+        camera,
+        state.extras[:3] if eats else None,
+        None if look is None else look(),
+    )
     try:
         import cv2
     except ImportError:
         raise MissingExtraError("sim", "drawing on pictures") from None
+    for line in _outlines(cycle):
+        for pixels in picture.trace(line, camera):
+            cv2.polylines(image, [pixels], False, line.color, 1, cv2.LINE_AA, shift=4)
     action = record.decision.action.name.lower()
     color = (
         (40, 130, 70)
@@ -135,6 +145,21 @@ def draw_step(
                 image, (150, y), (150 + max(3, int(110 * value)), y + 9), bar, -1
             )
     return image
+
+
+_AREA_COLORS = {"unmanned": (200, 40, 40), "restricted": (230, 140, 20)}
+
+
+def _outlines(cycle: Cycle) -> list[Outline]:
+    """What a process draws over pictures, and the areas of the specification."""
+    look = getattr(cycle.plant, "outlines", None)
+    lines: list[Outline] = [] if look is None else look()
+    for area in cycle.spec.config.sections.get("areas", {}).get("areas", ()):
+        flat = np.array(area["polygon_m"])
+        points = np.concatenate([flat, np.zeros((len(flat), 1))], axis=1)
+        color = _AREA_COLORS.get(area["kind"], (90, 110, 200))
+        lines.append(Outline(points, color, True))
+    return lines
 
 
 def run_demo(folder: Path) -> dict[str, Any]:

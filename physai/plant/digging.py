@@ -22,11 +22,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from physai.body.person import Person
+from physai.body.people import AnyPerson
 from physai.config import Config
 from physai.plant import digging_site as site
 from physai.plant.contact import ContactModel
 from physai.plant.digging_site import STATIONS, Site
+from physai.plant.scene import Outline, Surface
 from physai.plant.soil import Soil
 from physai.plant.soil_settings import SoilConfig, load_bucket
 from physai.plant.tracker import correlated_noise
@@ -243,7 +244,7 @@ class Digging:
     def touch(
         self,
         contact: ContactModel,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         fraction: float,
         kinematics: Kinematics,
     ) -> npt.NDArray[np.bool_] | None:
@@ -266,7 +267,7 @@ class Digging:
         self,
         dt_s: float,
         kinematics: Kinematics,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         contact: Contact,
     ) -> None:
         """Let slopes slide and compare the work with the design."""
@@ -274,7 +275,7 @@ class Digging:
         self._step += 1
         self._measure(kinematics)
 
-    def look(self, time_s: float, step: int, people: Sequence[Person]) -> None:
+    def look(self, time_s: float, step: int, people: Sequence[AnyPerson]) -> None:
         """The scanner looks in :meth:`extras`, at the pose of the same moment."""
 
     def extras(self, time_s: float) -> tuple[Array, Array]:
@@ -316,6 +317,24 @@ class Digging:
         more[10] = self._overturning
         self._closest, self._worst_resistance = math.inf, 0.0
         return self._exact.copy(), _NO_AGE, more
+
+    def surface(self) -> Surface:
+        """Return the ground, for pictures."""
+        soil = self.soil
+        return Surface(
+            np.array(soil.config.origin_m),
+            soil.config.cell_m,
+            soil.bank_m + soil.loose_m,
+            soil.loose_m > _SEEN_LOOSE_M,
+        )
+
+    def outlines(self) -> list[Outline]:
+        """Return design (white), heap (brown) and pipe (blue), for pictures."""
+        return self.site.outlines(
+            self.config.design.width_m,
+            self.config.design.heap_radius_m,
+            self._plan,
+        )
 
     def objects(self) -> Array:
         """Return no objects: soil is no rigid body."""
@@ -363,6 +382,7 @@ class Digging:
         self.pipe.update(edge, rotation)
 
 
+_SEEN_LOOSE_M = 0.02
 _SCAN_FROM = 16
 _SCANNED = STATIONS + len(AROUND_M)
 _NO_AGE = np.zeros(len(Digging.EXTRAS))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from physai.errors import ContractError
 from physai.plant.earthmoving import GRAVITY
+from physai.plant.scene import Outline
 from physai.plant.soil_settings import SoilConfig
 from physai.plant.trench import Trench
 from physai.types import Array
@@ -150,6 +151,30 @@ class Site:
         right = self.place(ahead - s, self.trench_offset_m - c)
         left = self.place(ahead + s, self.trench_offset_m + c)
         return (*right, z), (*left, z)
+
+    def outlines(
+        self, width_m: float, heap_radius_m: float, pipe: Array
+    ) -> list[Outline]:
+        """Return design, heap and (7,) planned pipe as lines, for pictures."""
+        near, half = self.trench_distance_m, 0.5 * width_m
+        far, middle = near + self.trench_length_m, self.trench_offset_m
+        corners = [(near, -half), (far, -half), (far, half), (near, half)]
+        design = [(*self.place(x, middle + y), self.level_m) for x, y in corners]
+        turn = np.linspace(0.0, 2.0 * np.pi, 25)[:-1]
+        hx, hy = self.heap
+        heap = np.stack(
+            [
+                hx + heap_radius_m * np.cos(turn),
+                hy + heap_radius_m * np.sin(turn),
+                np.full(len(turn), self.level_m),
+            ],
+            axis=1,
+        )
+        return [
+            Outline(np.array(design), (255, 255, 255), True),
+            Outline(heap, (150, 100, 50), True),
+            Outline(pipe[:6].reshape(2, 3), (40, 90, 220), False),
+        ]
 
     def zone(
         self, trench: Trench, ground: SoilConfig, heap_radius_m: float

@@ -7,6 +7,7 @@ physics, so that an episode is the same with and without pictures.
 from __future__ import annotations
 
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import numpy.typing as npt
 from physai.body.capsules import turn_from_z
 from physai.body.person import SEGMENT_COUNT
 from physai.plant.banner import without_banner
+from physai.plant.ground_picture import GroundPicture
 from physai.plant.scenario import PlantConfig
-from physai.plant.scene import CameraConfig
+from physai.plant.scene import CameraConfig, Outline, Surface
 from physai.robot.description import Robot
 from physai.types import Array, State
 
@@ -73,13 +75,19 @@ class Picture:
         self._open = True
         self._body = self._load_robot()
         self._joints = self._joint_indices()
+        self._far_m = 60.0 if config.scene.outdoors else 8.0
+        self._ground = GroundPicture(self._client)
         self._furnish()
         self._people: list[list[int]] = []
         self._lips: list[int] = []
         self._radii: list[list[tuple[float, float]]] = []
 
     def draw(
-        self, state: State, camera: str | CameraConfig = "", mouth: Array | None = None
+        self,
+        state: State,
+        camera: str | CameraConfig = "",
+        mouth: Array | None = None,
+        surface: Surface | None = None,
     ) -> Image:
         """Return a picture of a state (usually the true one).
 
@@ -87,6 +95,7 @@ class Picture:
             state: Joint positions and people are drawn.
             camera: Name of a camera of the scene, or a camera.
             mouth: (3,) middle of the lips, world [m]; None draws no mouth.
+            surface: Ground that has changed; None draws none.
 
         Returns:
             (height, width, 3) uint8, RGB.
@@ -94,10 +103,12 @@ class Picture:
         for joint, value in zip(self._joints, state.actuator_position, strict=True):
             self._call(pybullet.resetJointState, self._body, joint, float(value))
         self._place_people(state.people, mouth)
+        if surface is not None:
+            self._ground.show(surface)
         view = self._camera(camera)
         matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
         projection = pybullet.computeProjectionMatrixFOV(
-            view.field_of_view_deg, self.width / self.height, 0.05, 8.0
+            view.field_of_view_deg, self.width / self.height, 0.05, self._far_m
         )
         image = self._call(
             pybullet.getCameraImage,
@@ -128,7 +139,7 @@ class Picture:
         ).T
         projection = np.reshape(
             pybullet.computeProjectionMatrixFOV(
-                view.field_of_view_deg, self.width / self.height, 0.05, 8.0
+                view.field_of_view_deg, self.width / self.height, 0.05, self._far_m
             ),
             (4, 4),
         ).T
@@ -143,6 +154,25 @@ class Picture:
             axis=1,
         )
         return pixels
+
+    def trace(
+        self, line: Outline, camera: str | CameraConfig = ""
+    ) -> list[npt.NDArray[np.int32]]:
+        """Return (k, 2) places of every part of a line that is before the camera.
+
+        In sixteenths of a pixel, as OpenCV draws them with ``shift=4``.
+        """
+        view, points = self._camera(camera), line.points
+        if line.closed:
+            points = np.concatenate([points, points[:1]])
+        share = np.linspace(0.0, 1.0, 9)[:-1, None]
+        pieces = [a + share * (b - a) for a, b in pairwise(points)]
+        fine = np.concatenate([*pieces, points[-1:]])
+        eye = np.array(view.position_m)
+        ahead = (fine - eye) @ (np.array(view.target_m) - eye) > 0.1
+        pixels = np.clip(16.0 * self.project(fine, view), -6e4, 6e4).astype(np.int32)
+        runs = np.split(np.arange(len(fine)), np.flatnonzero(np.diff(ahead)) + 1)
+        return [pixels[run] for run in runs if len(run) > 1 and ahead[run[0]]]
 
     def close(self) -> None:
         """Release the world; twice does no harm."""
@@ -177,7 +207,7 @@ class Picture:
             )
         # A mesh of several materials gets the last one's colour, which may be black.
         for shape in self._call(pybullet.getVisualShapeData, body):
-            if max(shape[7][:3]) < 0.35:
+            if shape[2] == pybullet.GEOM_MESH and max(shape[7][:3]) < 0.35:
                 self._call(pybullet.changeVisualShape, body, shape[1], rgbaColor=_COVER)
         return int(body)
 
@@ -215,14 +245,8 @@ class Picture:
         return body
 
     def _furnish(self) -> None:
-        floor = self._shape(
-            pybullet.GEOM_BOX, (0.90, 0.89, 0.87, 1.0), halfExtents=(3.0, 3.0, 0.01)
-        )
-        self._move(floor, (0.5, 0.0, -0.01))
-        wall = self._shape(
-            pybullet.GEOM_BOX, (0.93, 0.95, 0.95, 1.0), halfExtents=(3.0, 0.02, 1.6)
-        )
-        self._move(wall, (0.5, 1.6, 1.6))
+        if not self.config.scene.outdoors:
+            self._build_room()
         for box in self.config.scene.boxes:
             body = self._shape(
                 pybullet.GEOM_BOX,
@@ -238,6 +262,16 @@ class Picture:
                 length=cylinder.height_m,
             )
             self._move(body, cylinder.center_m)
+
+    def _build_room(self) -> None:
+        floor = self._shape(
+            pybullet.GEOM_BOX, (0.90, 0.89, 0.87, 1.0), halfExtents=(3.0, 3.0, 0.01)
+        )
+        self._move(floor, (0.5, 0.0, -0.01))
+        wall = self._shape(
+            pybullet.GEOM_BOX, (0.93, 0.95, 0.95, 1.0), halfExtents=(3.0, 0.02, 1.6)
+        )
+        self._move(wall, (0.5, 1.6, 1.6))
 
     def _move(self, body: int, position: Any, turn: Any = (0.0, 0.0, 0.0, 1.0)) -> None:
         self._call(pybullet.resetBasePositionAndOrientation, body, position, turn)

@@ -30,6 +30,7 @@ from physai.plant.motion import (
 )
 from physai.plant.process import Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
+from physai.plant.scene import Outline, Surface
 from physai.plant.sensors import ForceSensor, JointSensor, PoseSensor
 from physai.plant.tracker import BodyTracker
 from physai.robot.description import Robot
@@ -185,6 +186,16 @@ class SimulatedPlant:
             )
         self._look()
         self._assemble()
+
+    def surface(self) -> Surface | None:
+        """Return ground that a process changes, for pictures; None without."""
+        look = getattr(self._process, "surface", None)
+        return None if look is None else look()
+
+    def outlines(self) -> list[Outline]:
+        """Return lines that a process has drawn over pictures."""
+        look = getattr(self._process, "outlines", None)
+        return [] if look is None else look()
 
     def close(self) -> None:
         """Release the engine; twice does no harm."""

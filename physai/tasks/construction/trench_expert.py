@@ -22,9 +22,10 @@ __all__ = ["TrenchExpert"]
 
 _CUT_M_S = 0.45
 _ENTER_M_S = 0.35
-_PASS_M3 = 0.40
-"""Bank volume of one cut: what a heaped bucket holds, less what runs off."""
-_FULL_KG = 560.0
+_PASS_M3 = 0.34
+"""Bank volume of one cut. A bucket that is fuller than struck takes less and less of
+what it cuts and pushes the rest ahead as a berm."""
+_FULL_KG = 490.0
 _EMPTY_KG = 25.0
 _LEVEL_RAD = -0.85
 """Dip of the plate at which the mouth is level and the load stays in."""
@@ -108,7 +109,6 @@ class TrenchExpert:
     def _cut(self) -> tuple[float, float, float, float]:
         """Down the far slope, along the layer, up the near slope."""
         ahead = self._x - _AHEAD_S * _CUT_M_S
-        goal, slope = self._floor(ahead), 0.0
         slope = (self._floor(ahead) - self._floor(ahead - 0.1)) / 0.1
         speed = _ENTER_M_S if slope > 0.3 else _CUT_M_S
         vx = -speed

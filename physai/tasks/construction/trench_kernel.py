@@ -8,6 +8,7 @@ the trench away from the machine, y to the left, z up. Extras come in the order 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -45,9 +46,7 @@ def lengths_of(robot: Robot) -> Array:
         k.chain.link_position[robot.tree.link_names.index(name)] for name in _AXES
     ]
     places.append(k.tool_position)
-    return np.array(
-        [float(np.linalg.norm(b - a)) for a, b in zip(places, places[1:], strict=False)]
-    )
+    return np.array([float(np.linalg.norm(b - a)) for a, b in pairwise(places)])
 
 
 _AXES = ("boom", "arm", "bucket")

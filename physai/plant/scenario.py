@@ -15,9 +15,11 @@ from pydantic import Field, model_validator
 from physai.body.people import PlacedPersonConfig
 from physai.config import Config
 from physai.errors import ConfigError
+from physai.plant.camera_settings import RgbdConfig
 from physai.plant.contact import ContactSettings
 from physai.plant.faults import FaultConfig
 from physai.plant.ground import GroundConfig
+from physai.plant.lidar import LidarErrorConfig
 from physai.plant.process import load_process
 from physai.plant.scene import SceneConfig
 from physai.plant.sensors import LocalisationConfig, SensorConfig
@@ -60,6 +62,10 @@ class PlantConfig(Config):
     """What a robot that drives drives on."""
     localisation: LocalisationConfig | None = None
     """How well a robot that drives knows where it is; None for exactly."""
+    lidar: LidarErrorConfig | None = None
+    """Errors of the lidar that the robot carries; None leaves it off."""
+    cameras: dict[str, RgbdConfig] = Field(default_factory=dict)
+    """Cameras of the observation ``rgbd``, by name; they cost nothing unless asked for."""
     process: dict[str, Any] | None = None
     """What else goes on (:mod:`physai.plant.process`): ``kind`` and its values."""
 

@@ -335,7 +335,9 @@ class Monitor:
         made = []
         for name, given in spec.config.sections.items():
             found, values = load_section(name, given)
-            made.append(found(values, spec.robot, self.truth_view, self.caps, reaction))
+            section = found(values, spec.robot, self.truth_view, self.caps, reaction)
+            section.bind(spec.extras)
+            made.append(section)
         return made
 
     def _gate_vector(self) -> Array:
@@ -369,6 +371,8 @@ class Monitor:
         self.work_buffer = np.zeros(work_length(self.size))
         self.work = w = work_of(self.work_buffer, self.size)
         w.previous_velocity[:] = previous
+        # Without a gate, nothing but the floor toward head and neck is permitted there.
+        w.gate[:2] = self.parameters[Parameter.HEAD_FLOOR]
         w.gate[2:4] = w.excess[3] = np.inf
         w.excess[:2] = -np.inf
         w.shape_segment[:] = -1

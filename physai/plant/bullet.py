@@ -43,6 +43,7 @@ class BulletDynamics:
         step_s: Physics step [s].
         ground: What a robot that drives drives on; a bolted one has none.
         objects: Boxes that move.
+        solver_iterations: In each physics step.
 
     Raises:
         ConfigError: If a robot that drives has no ground.
@@ -62,12 +63,13 @@ class BulletDynamics:
         step_s: float,
         ground: Ground | None = None,
         objects: tuple[ObjectConfig, ...] = (),
+        solver_iterations: int = 50,
     ) -> None:
         if robot.base is not None and ground is None:
             raise ConfigError(f"{robot.name} drives and needs a ground")
         self._client = pybullet.connect(pybullet.DIRECT)
         self._open = True
-        self._set_world(step_s)
+        self._set_world(step_s, solver_iterations)
         self._body = self._load(robot, base_pose)
         self._furnish(scene)
         names = {}
@@ -99,7 +101,7 @@ class BulletDynamics:
     def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
         return function(*arguments, **named, physicsClientId=self._client)
 
-    def _set_world(self, step_s: float) -> None:
+    def _set_world(self, step_s: float, solver_iterations: int) -> None:
         self._call(pybullet.setTimeStep, step_s)
         self._call(pybullet.setGravity, 0.0, 0.0, -9.81)
         # The solver's default threshold ends it early: an arm told to stand still would
@@ -108,6 +110,7 @@ class BulletDynamics:
             pybullet.setPhysicsEngineParameter,
             deterministicOverlappingPairs=1,
             solverResidualThreshold=0.0,
+            numSolverIterations=solver_iterations,
         )
 
     def _load(self, robot: Robot, base_pose: Array) -> int:
@@ -314,5 +317,6 @@ class BulletPlant(SimulatedPlant):
                 1.0 / config.physics_hz,
                 ground,
                 config.objects,
+                config.solver_iterations,
             ),
         )

@@ -49,6 +49,9 @@ class PlantConfig(Config):
 
     control_hz: Positive
     physics_hz: Positive = 240.0
+    solver_iterations: Annotated[int, Field(ge=1)] = 50
+    """Of the engine in each physics step. Heavy links far out need more than the
+    engine's own 50: an excavator's bucket sinks by 3 mm/s, with 100 by 0.1."""
     base: BasePoseConfig
     scene: SceneConfig
     objects: tuple[ObjectConfig, ...] = ()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from physai.config import Config
+from physai.types import Array
 
-__all__ = ["BoxConfig", "ObjectConfig", "SceneConfig"]
+__all__ = ["BoxConfig", "ObjectConfig", "Outline", "SceneConfig", "Surface"]
 
 Positive = Annotated[float, Field(gt=0.0)]
 Color = tuple[float, float, float]
@@ -65,8 +68,41 @@ class CameraConfig(Config):
     field_of_view_deg: Annotated[float, Field(gt=5.0, lt=120.0)] = 45.0
 
 
+class Surface(NamedTuple):
+    """Ground that changes, for pictures.
+
+    Attributes:
+        origin_m: (2,) corner with the smallest x and y, world [m].
+        cell_m: Size of a cell [m].
+        height_m: (nx, ny) at the cells' middles [m].
+        loose: (nx, ny) whether loose soil lies there.
+    """
+
+    origin_m: Array
+    cell_m: float
+    height_m: Array
+    loose: npt.NDArray[np.bool_]
+
+
+class Outline(NamedTuple):
+    """A line that is drawn over pictures: a design, a pipe, an area.
+
+    Attributes:
+        points: (m, 3) in the world [m].
+        color: RGB, 0 to 255.
+        closed: Whether the last point joins the first.
+    """
+
+    points: Array
+    color: tuple[int, int, int]
+    closed: bool
+
+
 class SceneConfig(Config):
     """Section ``scene`` of the plant."""
+
+    outdoors: bool = False
+    """Open ground to the horizon instead of a room's floor and wall (pictures)."""
 
     boxes: tuple[BoxConfig, ...] = ()
     cylinders: tuple[CylinderConfig, ...] = ()

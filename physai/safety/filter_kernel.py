@@ -53,7 +53,7 @@ class Demands(NamedTuple):
         lower: (n,) bounds [rad/s or m/s].
         upper: (n,).
         kind: (n,) which rule gives each bound, an index of ``BOX_RULES``.
-        counts: (4,) pairs, walls, all rows, blocks.
+        counts: (4,) pairs, walls with the sections' rows, all rows, blocks.
         rows: (K, n).
         limits: (K,) [m/s].
         excess: (K,) rows u - limits of the command last measured.

@@ -53,7 +53,10 @@ class Signal(enum.IntEnum):
     LOAD_APPROACH = 32
     LOAD_SPEED = 33
     LOAD_RELEASE = 34
-    COUNT = 35
+    AREA_MOTION = 35
+    SWING_SECTOR = 36
+    SERVICE_APPROACH = 37
+    COUNT = 38
     """The signals of rules about extras come after these."""
 
 
@@ -331,6 +334,34 @@ class AreaSpeed(Rule):
     signal, unit, section = Signal.AREA_SPEED, "1", "areas"
 
 
+class AreaMotion(Rule):
+    """Speed of the fastest actuator, as a share, while a person is in an unmanned area.
+
+    What a machine still does after an intrusion; its hold window is the time to stop.
+    MLIT safety rules for automated construction, Ver. 1.0 (2024).
+    """
+
+    signal, unit, view, section = Signal.AREA_MOTION, "1", "truth", "areas"
+
+
+class SwingSector(Rule):
+    """How far the swing is, or can no longer be kept from going, out of its sector [rad].
+
+    The swept zone is marked and kept free (29 CFR 1926.1424(a)); the tail goes with it.
+    """
+
+    signal, unit, section = Signal.SWING_SECTOR, "rad", "sector"
+
+
+class ServiceApproach(Rule):
+    """Speed of the bucket toward a buried pipe above the one that stops at its buffer.
+
+    v Tr + v^2 / 2a = distance - buffer solved for v, worst side of the plate [m/s].
+    """
+
+    signal, unit, section = Signal.SERVICE_APPROACH, "m/s", "services"
+
+
 class Inclination(Rule):
     """Roll or pitch of the base over the permitted angle, the larger share.
 
@@ -419,6 +450,9 @@ RULES: dict[str, type[Rule]] = {
     "crossing": Crossing,
     "area_intrusion": AreaIntrusion,
     "area_speed": AreaSpeed,
+    "area_motion": AreaMotion,
+    "swing_sector": SwingSector,
+    "service_approach": ServiceApproach,
     "inclination": Inclination,
     "stability_speed": StabilitySpeed,
     "load_age": LoadAge,

@@ -43,6 +43,7 @@ ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
         "physai/ConstructionHaul-v0": "construction/haul",
         "physai/LogisticsCrossing-v0": "logistics/crossing",
         "physai/LogisticsPalletize-v0": "logistics/palletize",
+        "physai/ConstructionTrench-v0": "construction/trench",
     }
 )
 """Gymnasium id to the name of its YAML below ``envs/``."""
@@ -53,6 +54,7 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "construction.haul": "physai.tasks.construction.haul:ConstructionHaul",
         "logistics.crossing": "physai.tasks.logistics.crossing:LogisticsCrossing",
         "logistics.palletize": "physai.tasks.logistics.palletize:LogisticsPalletize",
+        "construction.trench": "physai.tasks.construction.trench:ConstructionTrench",
     }
 )
 """Task name, as in an environment's YAML, to its class."""

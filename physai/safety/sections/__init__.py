@@ -27,6 +27,8 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
         "fence": "physai.safety.sections.fence:Fence",
         "field": "physai.safety.sections.field:ProtectiveField",
         "load": "physai.safety.sections.load:Load",
+        "sector": "physai.safety.sections.sector:Sector",
+        "services": "physai.safety.sections.services:Services",
         "stability": "physai.safety.sections.stability:Stability",
     }
 )

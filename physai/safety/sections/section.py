@@ -43,6 +43,9 @@ ROWS_MOST = 8
 class Caps:
     """What sections ask of a command: speed caps, rows, and tool channels kept on.
 
+    Where a cap on single actuators would be too coarse, a section asks for a row:
+    row u <= limit over the actuators' velocities.
+
     Args:
         count: Number of actuators.
         channels: Number of tool channels.

@@ -498,6 +498,7 @@ class SimulatedPlant:
         base, twist, place = self._whereabouts()
         if self._process is not None:
             exact, none, more = self._process.truth(self.kinematics, self._capsules)
+            extras, ages = self._process.extras(self.time_s)
             objects = seen = self._process.objects()
             still = found = np.zeros(len(objects))
             if self._measure_objects is not None:

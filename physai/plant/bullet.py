@@ -77,6 +77,7 @@ class BulletDynamics:
         self._links = [names.get("link:" + name, -1) for name in robot.tree.link_names]
         count, joints = len(robot.actuator_names), len(self._joints)
         self._first = count - joints
+        self._stepped = False
         self._efforts = [float(value) for value in robot.effort_max[self._first :]]
         self.position, self.velocity = np.zeros(count), np.zeros(count)
         self.effort = np.zeros(count)
@@ -165,6 +166,7 @@ class BulletDynamics:
         Raises:
             ContractError: If the robot cannot carry the payload.
         """
+        self._stepped = False
         zero = [[0.0]] * len(self._joints)
         self._call(
             pybullet.resetJointStatesMultiDof,
@@ -233,6 +235,7 @@ class BulletDynamics:
     def step(self, count: int = 1) -> None:
         """Advance by so many physics steps."""
         step, client, base = pybullet.stepSimulation, self._client, self._base
+        self._stepped = self._stepped or count > 0
         for _ in range(count):
             if base is None:
                 step(physicsClientId=client)
@@ -262,7 +265,8 @@ class BulletDynamics:
         for i, state in enumerate(states, self._first):
             self.position[i] = state[0]
             self.velocity[i] = state[1]
-            self.effort[i] = state[3]
+            # Right after a reset the engine still has the torques of what was before.
+            self.effort[i] = state[3] if self._stepped else 0.0
 
     def close(self) -> None:
         """Disconnect; twice does no harm."""

@@ -81,6 +81,7 @@ class BulletDynamics:
         self._links = [names.get("link:" + name, -1) for name in robot.tree.link_names]
         count, joints = len(robot.actuator_names), len(self._joints)
         self._first = count - joints
+        self._stepped = False
         self._efforts = [float(value) for value in robot.effort_max[self._first :]]
         self.position, self.velocity = np.zeros(count), np.zeros(count)
         self.effort = np.zeros(count)
@@ -184,6 +185,7 @@ class BulletDynamics:
         """
         if self.objects is not None:
             self.objects.clear()
+        self._stepped = False
         zero = [[0.0]] * len(self._joints)
         self._call(
             pybullet.resetJointStatesMultiDof,
@@ -253,6 +255,7 @@ class BulletDynamics:
         """Advance by so many physics steps."""
         step, client, base = pybullet.stepSimulation, self._client, self._base
         objects = self.objects
+        self._stepped = self._stepped or count > 0
         for _ in range(count):
             if base is None:
                 step(physicsClientId=client)
@@ -286,7 +289,8 @@ class BulletDynamics:
         for i, state in enumerate(states, self._first):
             self.position[i] = state[0]
             self.velocity[i] = state[1]
-            self.effort[i] = state[3]
+            # Right after a reset the engine still has the torques of what was before.
+            self.effort[i] = state[3] if self._stepped else 0.0
 
     def close(self) -> None:
         """Disconnect; twice does no harm."""

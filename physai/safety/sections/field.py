@@ -218,16 +218,7 @@ class ProtectiveField(Section):
             self.caps.cap(0, 0.0, 0.0, self._kind)
             return
         v, w = state.actuator_velocity[:2].tolist()
-        _look(
-            np.ascontiguousarray(state.lidar_range_m),
-            self._angles,
-            self._place,
-            self._box,
-            self._reach,
-            w / v if abs(v) > 0.05 else 0.0,
-            self._detection,
-            out,
-        )
+        self._look_along(state, w / v if abs(v) > 0.05 else 0.0)
         tr = self.reaction_time_s + (0.0 if self.truth_view else state.lidar_age_s)
         kept = 0.0 if self.truth_view else values.standstill_m
         speed = 0.0 if self.truth_view else values.object_speed_m_s
@@ -243,6 +234,28 @@ class ProtectiveField(Section):
             np.array([ahead]),
             self.robot.velocity_max[:1],
         )
+
+    def _look_along(self, state: State, curvature: float) -> None:
+        """Write the free ways of the driven curve.
+
+        The guard takes the shortest of that curve, half of it and straight on: to stop
+        is to give up the turn as well.
+        """
+        out, scratch = self._out, self._scratch
+        ranges = np.ascontiguousarray(state.lidar_range_m)
+        out[:] = np.inf
+        for share in (1.0,) if self.truth_view or curvature == 0.0 else (1.0, 0.5, 0.0):
+            _look(
+                ranges,
+                self._angles,
+                self._place,
+                self._box,
+                self._reach,
+                share * curvature,
+                self._detection,
+                scratch,
+            )
+            np.minimum(out, scratch, out=out)
 
     def _cap_turns(self, state: State, speed: float, reaction: float) -> None:
         values = self._values

@@ -115,7 +115,9 @@ class FaceTracker:
         self._mouth_stamp = self._channel_stamp = -math.inf
         self.exact: Array = np.zeros(len(EXTRAS))
 
-    def look(self, time_s: float, step: int, person: AnyPerson, on_spoon: float) -> None:
+    def look(
+        self, time_s: float, step: int, person: AnyPerson, on_spoon: float
+    ) -> None:
         """Take a measurement and deliver those that are due.
 
         Args:

@@ -48,7 +48,8 @@ class Signal(enum.IntEnum):
     AREA_SPEED = 27
     INCLINATION = 28
     STABILITY_SPEED = 29
-    COUNT = 30
+    CROSSING = 30
+    COUNT = 31
     """The signals of rules about extras come after these."""
 
 
@@ -302,6 +303,15 @@ class Geofence(Rule):
     signal, unit, section = Signal.GEOFENCE, "1", "fence"
 
 
+class Crossing(Rule):
+    """Speed above that from which the base stops before a closed crossing, as a share.
+
+    v Tr + v^2 / 2a measured on the machine; MLIT rules for automated construction.
+    """
+
+    signal, unit, section = Signal.CROSSING, "1", "crossing"
+
+
 class AreaIntrusion(Rule):
     """1 while a person is, or could be, in an unmanned area.
 
@@ -371,6 +381,7 @@ RULES: dict[str, type[Rule]] = {
     "lidar_age": LidarAge,
     "protective_field": ProtectiveFieldSpeed,
     "geofence": Geofence,
+    "crossing": Crossing,
     "area_intrusion": AreaIntrusion,
     "area_speed": AreaSpeed,
     "inclination": Inclination,

@@ -40,6 +40,7 @@ __all__ = [
 ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
     {
         "physai/CareFeeding-v0": "care/feeding",
+        "physai/ConstructionHaul-v0": "construction/haul",
         "physai/LogisticsCrossing-v0": "logistics/crossing",
     }
 )
@@ -48,6 +49,7 @@ ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
 TASKS: Mapping[str, str] = MappingProxyType(
     {
         "care.feeding": "physai.tasks.care.feeding:CareFeeding",
+        "construction.haul": "physai.tasks.construction.haul:ConstructionHaul",
         "logistics.crossing": "physai.tasks.logistics.crossing:LogisticsCrossing",
     }
 )

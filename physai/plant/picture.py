@@ -6,6 +6,7 @@ physics, so that an episode is the same with and without pictures.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ class Picture:
         self._open = True
         self._body = self._load_robot()
         self._joints = self._joint_indices()
+        self._inertial = self._call(pybullet.getDynamicsInfo, self._body, -1)[3:5]
         self._furnish()
         self._people: list[list[int]] = []
         self._lips: list[int] = []
@@ -101,15 +103,18 @@ class Picture:
         Returns:
             (height, width, 3) uint8, RGB.
         """
-        for joint, value in zip(self._joints, state.actuator_position, strict=True):
-            self._call(pybullet.resetJointState, self._body, joint, float(value))
+        joints = state.actuator_position[-len(self._joints) :].tolist()
+        for joint, value in zip(self._joints, joints, strict=True):
+            self._call(pybullet.resetJointState, self._body, joint, value)
+        if self.robot.base is not None:
+            self._place_base(state.base_pose_in_world)
         self._place_people(state.people, mouth)
         x, y, z = state.tool_pose_in_world[:3].tolist()
         self._move(self._food, (x, y, z + 0.006) if food > 0.05 else (0, 0, -5))
         view = self._camera(camera)
         matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
         projection = pybullet.computeProjectionMatrixFOV(
-            view.field_of_view_deg, self.width / self.height, 0.05, 8.0
+            view.field_of_view_deg, self.width / self.height, 0.05, _far(view)
         )
         drawn = self._call(
             pybullet.getCameraImage,
@@ -139,7 +144,7 @@ class Picture:
         ).T
         projection = np.reshape(
             pybullet.computeProjectionMatrixFOV(
-                view.field_of_view_deg, self.width / self.height, 0.05, 8.0
+                view.field_of_view_deg, self.width / self.height, 0.05, _far(view)
             ),
             (4, 4),
         ).T
@@ -198,7 +203,17 @@ class Picture:
             names[self._call(pybullet.getJointInfo, self._body, index)[1].decode()] = (
                 index
             )
-        return [names[name] for name in self.robot.actuator_names]
+        return [names[name] for name in self.robot.joint_names]
+
+    def _place_base(self, pose: Array) -> None:
+        """Put a robot that drives where it is; its frame is not its centre of mass."""
+        place, turn = self._call(
+            pybullet.multiplyTransforms,
+            pose[:3].tolist(),
+            pose[3:].tolist(),
+            *self._inertial,
+        )
+        self._call(pybullet.resetBasePositionAndOrientation, self._body, place, turn)
 
     def _shape(self, kind: int, color: tuple[float, ...], **size: Any) -> int:
         visual = self._call(
@@ -226,10 +241,12 @@ class Picture:
         return body
 
     def _furnish(self) -> None:
-        floor = self._shape(
-            pybullet.GEOM_BOX, (0.80, 0.80, 0.78, 1.0), halfExtents=(4.0, 4.0, 0.01)
-        )
-        self._move(floor, (0.5, 0.0, -0.01))
+        if self.robot.base is None:
+            # Where a robot drives, the scene has a floor of its own.
+            floor = self._shape(
+                pybullet.GEOM_BOX, (0.80, 0.80, 0.78, 1.0), halfExtents=(4.0, 4.0, 0.01)
+            )
+            self._move(floor, (0.5, 0.0, -0.01))
         for box in self.config.scene.boxes:
             body = self._shape(
                 pybullet.GEOM_BOX,
@@ -272,3 +289,8 @@ class Picture:
             self._radii[p][s] = (radius, length)
         middle = 0.5 * (row[:3] + row[3:6])
         self._move(self._people[p][s], middle.tolist(), turn_from_z(axis))
+
+
+def _far(view: CameraConfig) -> float:
+    """Return how far a camera draws: twice as far as it looks, 8 m at least."""
+    return max(8.0, 2.0 * math.dist(view.position_m, view.target_m))

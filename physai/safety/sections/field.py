@@ -17,6 +17,7 @@ from pydantic import Field
 
 from physai.config import Config
 from physai.errors import ConfigError
+from physai.plant.protective_field import straight_way, turning_way
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.safety.rules import Signal
@@ -100,31 +101,37 @@ def _place_points(
 
 
 @numba.njit(cache=True)
+def _ring(box: Array, curvature: float) -> tuple[float, float]:
+    """Return the radii, squared, between which the box sweeps on a circle [m2]."""
+    centre, outer = 1.0 / curvature, 0.0
+    for corner in range(4):
+        x, y = box[corner // 2], box[2 + corner % 2] - centre
+        outer = max(outer, x * x + y * y)
+    inner = max(0.0, box[2] - centre, centre - box[3])
+    return inner * inner, outer
+
+
+@numba.njit(cache=True)
 def _free_way(
     points: Array, count: int, box: Array, reach: float, curvature: float, side: int
 ) -> float:
-    """Return the free way of the corridor forward (side 0) or backward (1) [m].
+    """Return the way until the box touches a point, forward (side 0) or backward [m].
 
-    The corridor bends with the curvature that is driven; a point's way is its arc.
+    Exact for a rectangle on a straight line or a circle, the front that swings out
+    and the tail included.
     """
-    free, bent = reach, abs(curvature) > 1e-3
-    radius = 1.0 / curvature if bent else 0.0
-    size = abs(radius)
+    free, sign = reach, 1.0 if side == 0 else -1.0
+    bent = abs(curvature) > 1e-3
+    inner, outer = _ring(box, curvature) if bent else (0.0, 0.0)
     for i in range(count):
         x, y = points[i, 0], points[i, 1]
-        if bent:
-            dy = radius - y
-            if abs(size - math.sqrt(x * x + dy * dy)) > box[2]:
-                continue
-            x = size * math.atan2(x, dy if radius > 0.0 else -dy)
-        elif abs(y) > box[2]:
+        if not bent:
+            free = min(free, straight_way(x, y, box, sign))
             continue
-        if x > box[1]:
-            free = min(free, x - box[1]) if side == 0 else free
-        elif x < box[0]:
-            free = min(free, box[0] - x) if side == 1 else free
-        else:
-            return 0.0
+        dy = y - 1.0 / curvature
+        away = x * x + dy * dy
+        if inner <= away <= outer:
+            free = min(free, turning_way(x, y, box, curvature, sign))
     return free
 
 
@@ -137,8 +144,8 @@ def _permitted_along(
     side: int,
 ) -> float:
     """Return the speed from which the robot stops in the corridor of a curve [m/s]."""
-    free = _free_way(points, count, figures[:3], figures[3], curvature, side)
-    return _permitted(free - figures[4], figures[5], figures[6], figures[7])
+    free = _free_way(points, count, figures[:4], figures[4], curvature, side)
+    return _permitted(free - figures[5], figures[6], figures[7], figures[8])
 
 
 @numba.njit(cache=True)
@@ -203,7 +210,7 @@ def _cap_turns(
         out[2 + way] = allowed
 
 
-_TURNS, _TURN_FACTOR = 10, 1.4
+_TURNS, _TURN_FACTOR = 8, 1.5
 _TURN_FROM_M_S = 0.2
 """Slower than this, the corridor of a turn is that of this speed: standing, any turn
 would be one on the spot."""
@@ -227,9 +234,9 @@ def _judge(
         ranges: (L,) [m].
         directions: (L, 2).
         origin: (2,).
-        figures: (11,) rear, front, half width of the corridor, reach, way kept free
-            [m], object's speed [m/s], a [m/s2], Tr [s], angle between rays [rad],
-            detection [m], largest yaw rate [rad/s].
+        figures: (12,) rear, front, right, left of the robot with its margins, reach,
+            way kept free [m], object's speed [m/s], a [m/s2], Tr [s], angle between
+            rays [rad], detection [m], largest yaw rate [rad/s].
         points: (L, 2) scratch.
         speed: Driven [m/s].
         rate: Yaw rate [rad/s].
@@ -237,12 +244,12 @@ def _judge(
         out: (4,) filled.
     """
     count = _place_points(
-        ranges, directions, origin, figures[3], figures[8], figures[9], points
+        ranges, directions, origin, figures[4], figures[9], figures[10], points
     )
     curvature = rate / speed if abs(speed) > _MOVING_M_S else 0.0
     _cap_speed(points, count, figures, curvature, guards, out)
     if guards:
-        _cap_turns(points, count, figures, speed, figures[10], out)
+        _cap_turns(points, count, figures, speed, figures[11], out)
 
 
 _MOVING_M_S = 0.05
@@ -285,7 +292,8 @@ class ProtectiveField(Section):
             [
                 rear,
                 front,
-                max(left, -right) + values.side_margin_m,
+                right - values.side_margin_m,
+                left + values.side_margin_m,
                 lidar.range_max_m,
                 kept * values.standstill_m,
                 kept * values.object_speed_m_s,
@@ -332,5 +340,5 @@ class ProtectiveField(Section):
         signals[Signal.PROTECTIVE_FIELD] = max(v - ahead, -v - behind) / self._fastest
 
 
-_REACTION = 7
+_REACTION = 8
 """Place of Tr among the figures."""

@@ -173,7 +173,8 @@ class Console:
             "/zones/workspace",
             points=low + np.array(edges) * (high - low),
             colors=(60, 120, 190),
-            line_width=1.5,
+            thickness=1.5,
+            thickness_units="screen",
         )
         self._face_zone = None
         if spec.gate is not None:

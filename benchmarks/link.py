@@ -337,6 +337,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     result = {
         "load_average_before": load,
+        "niceness": os.nice(0),
         "seed": SEED,
         "echo": measure_echo(options.echoes),
         "jitter": [measure_jitter(hz, options.seconds) for hz in (20.0, 50.0)],

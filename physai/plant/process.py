@@ -128,7 +128,12 @@ class Process(Protocol):
         ...
 
 
-PROCESSES: Mapping[str, str] = MappingProxyType({"meal": "physai.plant.meal:Meal"})
+PROCESSES: Mapping[str, str] = MappingProxyType(
+    {
+        "meal": "physai.plant.meal:Meal",
+        "night_round": "physai.plant.night_round:NightRound",
+    }
+)
 """Kind to class."""
 
 

@@ -48,7 +48,9 @@ class Signal(enum.IntEnum):
     AREA_SPEED = 27
     INCLINATION = 28
     STABILITY_SPEED = 29
-    COUNT = 30
+    CARRYING_SPEED = 30
+    LOAD_TILT = 31
+    COUNT = 32
     """The signals of rules about extras come after these."""
 
 
@@ -332,6 +334,24 @@ class StabilitySpeed(Rule):
     signal, unit, section = Signal.STABILITY_SPEED, "1", "stability"
 
 
+class CarryingSpeed(Rule):
+    """Speed of base or arm above what the other permits, as a share.
+
+    The arm moves while the base stands, and no faster than keeps its load level; see
+    :mod:`physai.safety.sections.carrying`.
+    """
+
+    signal, unit, section = Signal.CARRYING_SPEED, "1", "carrying"
+    by_push = True
+
+
+class LoadTilt(Rule):
+    """Tilt of what the hand carries, between the tool's -z and the vertical [rad]."""
+
+    signal, unit, section = Signal.LOAD_TILT, "rad", "carrying"
+    by_push = True
+
+
 class ExtraAbove(Rule):
     """An extra that the rule names must not exceed the limit."""
 
@@ -375,6 +395,8 @@ RULES: dict[str, type[Rule]] = {
     "area_speed": AreaSpeed,
     "inclination": Inclination,
     "stability_speed": StabilitySpeed,
+    "carrying_speed": CarryingSpeed,
+    "load_tilt": LoadTilt,
     "extra_above": ExtraAbove,
     "extra_below": ExtraBelow,
 }

@@ -38,12 +38,18 @@ __all__ = [
 ]
 
 ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
-    {"physai/CareFeeding-v0": "care/feeding"}
+    {
+        "physai/CareFeeding-v0": "care/feeding",
+        "physai/CareNightRound-v0": "care/night_round",
+    }
 )
 """Gymnasium id to the name of its YAML below ``envs/``."""
 
 TASKS: Mapping[str, str] = MappingProxyType(
-    {"care.feeding": "physai.tasks.care.feeding:CareFeeding"}
+    {
+        "care.feeding": "physai.tasks.care.feeding:CareFeeding",
+        "care.night_round": "physai.tasks.care.night_round:CareNightRound",
+    }
 )
 """Task name, as in an environment's YAML, to its class."""
 

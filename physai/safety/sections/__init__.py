@@ -25,6 +25,7 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
         "areas": "physai.safety.sections.areas:Areas",
         "fence": "physai.safety.sections.fence:Fence",
         "field": "physai.safety.sections.field:ProtectiveField",
+        "carrying": "physai.safety.sections.carrying:Carrying",
         "stability": "physai.safety.sections.stability:Stability",
     }
 )

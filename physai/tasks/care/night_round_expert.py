@@ -1,0 +1,260 @@
+"""The scripted expert of CareNightRound: proof that it can be done, and a baseline.
+
+It sees the state and nothing else. It follows the route, keeps clear of a sheet that the
+floor camera shows, calls the staff when a track that is nobody's badge is off the bed
+and in view, delivers with the base at rest, and waits where it blocks nobody.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from physai.plant.night_round_kernel import PELVIS, Figure, on_bed, sees
+from physai.tasks.care.night_round import CareNightRound
+from physai.tasks.care.night_round_kernel import follow, yaw_of
+from physai.types import Array, State
+
+__all__ = ["NightRoundExpert"]
+
+_CRUISE_M_S = 0.28
+_TURN_RAD_S = 0.42
+_GAIN_PER_S = 1.2
+_ARRIVED_M = 0.02
+_ABOVE_M = 0.06
+"""The item is carried over the table at this height above it."""
+_ON_M = 0.015
+"""Near enough to the table top to open the hand."""
+_AT_M = 0.012
+_LIFT_M = 0.16
+_ARM_M_S = 0.10
+_LEVEL_PER_S = 1.0
+_LOWER_M_S = 0.05
+_REPORT_SHARE = 0.9
+"""Of the distance at which a report counts."""
+_BADGE_M = 0.9
+"""A track so near to the badge is the carer."""
+_BED_MARGIN_M = 0.12
+_SIDE_M = 0.13
+"""How far it gives way to a sheet."""
+_WAIT_S = 2.5
+"""So long it lets somebody wait before the door, then backs out."""
+
+(
+    _MISSION,
+    _HELD,
+    _TILT,
+    _BED_EXIT,
+    _ACKNOWLEDGED,
+    _LIGHT,
+    _EXIT_S,
+    _SHEET,
+    _TABLE_X,
+    _TABLE_Y,
+    _BADGE_X,
+    _BADGE_Y,
+) = range(12)
+
+
+class NightRoundExpert:
+    """Acts on a state.
+
+    Args:
+        task: The task; gives route, places and what an action of 1.0 stands for.
+    """
+
+    def __init__(self, task: CareNightRound) -> None:
+        self.task = task
+        self._bed = task.site.copy()
+        self._bed[Figure.BED : Figure.BED + 2] -= _BED_MARGIN_M
+        self._bed[Figure.BED + 2 : Figure.BED + 4] += _BED_MARGIN_M
+        self._way = np.empty(4)
+        self.reset()
+
+    def reset(self) -> None:
+        """Start an episode."""
+        self._handling = False
+        self._reporting = 0
+        self._side = 0.0
+
+    def act(self, state: State) -> npt.NDArray[np.float32]:
+        """Return the action for a state."""
+        base, arm, opens = np.zeros(2), np.zeros(3), 0.0
+        if state.extras[_MISSION] < 0.5:
+            if self._handling or self._beside(state):
+                self._handling = True
+                arm, opens = self._handle(state)
+            else:
+                base = self._drive(state, 0.0)
+        else:
+            base = self._search(state)
+        turn = self._level(state) if self._handling else np.zeros(3)
+        return self._action(base, arm, turn, opens, self._report(state))
+
+    # Driving
+
+    def _drive(self, state: State, rest_m: float) -> Array:
+        """Base speeds along the route to so far before its end."""
+        task, pose = self.task, state.base_pose_in_world
+        x, y, yaw = float(pose[0]), float(pose[1]), yaw_of(pose)
+        follow(x, y, task.route, task.settings.route.look_ahead_m, self._way)
+        left = float(self._way[1]) - rest_m
+        goal = self._way[2:4].copy()
+        goal[0] += self._give_way(state, y)
+        turn = _wrapped(math.atan2(goal[1] - y, goal[0] - x) - yaw)
+        if abs(turn) > 0.35:
+            return np.array([0.0, _limited(2.0 * turn, _TURN_RAD_S)])
+        if left <= _ARRIVED_M:
+            return np.zeros(2)
+        speed = min(_CRUISE_M_S, 0.02 + _GAIN_PER_S * left) * (1.0 - abs(turn))
+        return np.array([speed, _limited(1.8 * turn, _TURN_RAD_S)])
+
+    def _give_way(self, state: State, y: float) -> float:
+        """How far west of the route to drive, for a sheet that trails from the bed."""
+        if state.extras[_SHEET] < 1.2:
+            self._side = _SIDE_M
+        if y > self.task.site[Figure.TABLE + 1] - 0.6:
+            self._side = 0.0
+        return -self._side
+
+    def _beside(self, state: State) -> bool:
+        """Whether the base stands where the arm can put the item down."""
+        ahead, across = self._goal(state)[:2].tolist()
+        still = abs(float(state.actuator_velocity[0])) < 0.01
+        return ahead < 0.05 and abs(across) < 0.8 and still
+
+    # Handling
+
+    def _goal(self, state: State) -> Array:
+        """(3,) TCP of the placed item in the base frame, by the measured table."""
+        task, e = self.task, state.extras
+        yaw = yaw_of(state.base_pose_in_world)
+        dx, dy = task.settings.route.place_offset_m
+        c, s = math.cos(yaw), math.sin(yaw)
+        return np.array(
+            [
+                e[_TABLE_X] + dx * c + dy * s,
+                e[_TABLE_Y] - dx * s + dy * c,
+                task.place_m[2],
+            ]
+        )
+
+    def _handle(self, state: State) -> tuple[Array, float]:
+        """Velocity of the tool in the base frame, and whether the hand opens."""
+        task, goal = self.task, self._goal(state)
+        k = task.kinematics
+        k.update(state.actuator_position)
+        tool = k.tool_position
+        away = float(np.hypot(*(tool - goal)[:2]))
+        if state.extras[_HELD] < 0.5:
+            return _toward(tool, [tool[0], tool[1], goal[2] + _LIFT_M], _ARM_M_S), 0.0
+        if away > _AT_M:
+            # Over the table first: round the base's column, not through it.
+            via = goal + [0.0, 0.0, _ABOVE_M]
+            radius = float(np.hypot(tool[0], tool[1]))
+            bearing = math.atan2(tool[1], tool[0])
+            turn = _wrapped(math.atan2(via[1], via[0]) - bearing)
+            if abs(turn) > 0.15:
+                ahead = bearing + _limited(turn, 0.4)
+                reach = max(radius, 0.32)
+                via = np.array(
+                    [reach * math.cos(ahead), reach * math.sin(ahead), tool[2]]
+                )
+            elif tool[2] - via[2] < -0.02:
+                via[:2] = tool[:2]
+            return _toward(tool, via, _ARM_M_S), 0.0
+        height = float(tool[2] - goal[2])
+        down = _toward(tool, goal, _LOWER_M_S)
+        return down, 1.0 if height < _ON_M else 0.0
+
+    # Searching and reporting
+
+    def _search(self, state: State) -> Array:
+        rest = self.task.settings.route.lookout_m
+        if state.extras[_ACKNOWLEDGED] > 0.5 and not self._in_exit_zone(state):
+            return np.zeros(2)
+        found = self._resident(state)
+        if found is not None and self._in_view(state, found):
+            if not self._in_exit_zone(state):
+                return np.zeros(2)
+            if math.dist(found[:2], state.base_pose_in_world[:2]) < 1.5:
+                return np.array([-0.15, 0.0])
+        return self._drive(state, rest)
+
+    def _in_exit_zone(self, state: State) -> bool:
+        f, k = self.task.site, Figure.EXIT
+        x, y = state.base_pose_in_world[:2].tolist()
+        more = f[Figure.BASE_RADIUS] + 0.05
+        return bool(
+            f[k] - more < x < f[k + 2] + more and f[k + 1] - more < y < f[k + 3] + more
+        )
+
+    def _resident(self, state: State) -> Array | None:
+        """Place of the nearest track off the bed that is not a carer's; or None."""
+        best, found = math.inf, None
+        for body in state.people:
+            place = 0.5 * (body[PELVIS, :3] + body[PELVIS, 3:6])
+            badge = math.dist(place[:2], state.extras[_BADGE_X : _BADGE_Y + 1])
+            if badge < _BADGE_M or on_bed(place, self._bed):
+                continue
+            away = math.dist(place[:2], state.base_pose_in_world[:2])
+            if away < best:
+                best, found = away, place
+        return found
+
+    def _in_view(self, state: State, place: Array) -> bool:
+        f, pose = self.task.site, state.base_pose_in_world
+        reach = _REPORT_SHARE * f[Figure.REPORT_DISTANCE]
+        yaw = yaw_of(pose)
+        return sees(pose[0], pose[1], yaw, place[0], place[1], reach, f)
+
+    def _report(self, state: State) -> float:
+        """1 for one step when a resident is seen who is not yet reported."""
+        self._reporting -= 1
+        found = self._resident(state)
+        if found is None or not self._in_view(state, found):
+            return 0.0
+        low = 0.5 * float(found[2]) < 0.5 * self.task.site[Figure.FLOOR_HEIGHT]
+        known = state.extras[_ACKNOWLEDGED] > (1.5 if low else 0.5)
+        if known or self._reporting > 0:
+            return 0.0
+        self._reporting = 80
+        return 1.0
+
+    def _action(
+        self, base: Array, arm: Array, turn: Array, opens: float, report: float
+    ) -> npt.NDArray[np.float32]:
+        a = self.task.settings.action
+        action = np.concatenate(
+            [
+                base / [a.base_linear_m_s, a.base_angular_rad_s],
+                arm / a.tool_linear_m_s,
+                turn / a.tool_angular_rad_s,
+                [opens, report],
+            ]
+        )
+        cut: npt.NDArray[np.float32] = np.clip(action, -1.0, 1.0).astype(np.float32)
+        return cut
+
+    def _level(self, state: State) -> Array:
+        """Turn of the tool that brings its z straight down, base frame."""
+        k = self.task.kinematics
+        k.update(state.actuator_position)
+        up = -k.tool_rotation[:, 2]
+        return _LEVEL_PER_S * np.array([up[1], -up[0], 0.0])
+
+
+def _toward(place: Array, goal: Array | list[float], speed: float) -> Array:
+    way = _GAIN_PER_S * 2.0 * (np.asarray(goal) - place)
+    size = float(np.linalg.norm(way))
+    return way if size <= speed else way * (speed / size)
+
+
+def _limited(value: float, most: float) -> float:
+    return min(most, max(-most, value))
+
+
+def _wrapped(angle: float) -> float:
+    return math.atan2(math.sin(angle), math.cos(angle))

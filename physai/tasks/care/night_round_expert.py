@@ -152,7 +152,7 @@ class NightRoundExpert:
             return _toward(tool, [tool[0], tool[1], goal[2] + _LIFT_M], _ARM_M_S), 0.0
         if away > _AT_M:
             # Over the table first: round the base's column, not through it.
-            via = goal + [0.0, 0.0, _ABOVE_M]
+            via = goal + np.array([0.0, 0.0, _ABOVE_M])
             radius = float(np.hypot(tool[0], tool[1]))
             bearing = math.atan2(tool[1], tool[0])
             turn = _wrapped(math.atan2(via[1], via[0]) - bearing)

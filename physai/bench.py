@@ -47,9 +47,9 @@ def _cycle(guard: str, near: bool) -> Cycle:
     first = cycle.environment.distributions["test"].seeds.first
     scenario = cycle.task.sample_scenario(first, "test", "nominal_rest")
     if not near:
-        seat = scenario.people[0].seat.model_copy(
-            update={"position_m": (6.0, 0.0, 0.45)}
-        )
+        here = scenario.people[0].seat
+        assert here is not None
+        seat = here.model_copy(update={"position_m": (6.0, 0.0, 0.45)})
         person = scenario.people[0].model_copy(update={"seat": seat})
         scenario = scenario.model_copy(update={"people": (person,)})
     cycle.reset(scenario.model_copy(update={"duration_s": 3600.0}))

@@ -34,6 +34,7 @@ _TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "people": (("people",), ("people_age_s", "people_frame_age_s")),
     "face": (("extras",), ("extras_age_s",)),
     "tool_force": (("tool_force_in_world_n",), ("tool_force_age_s",)),
+    "lidar": (("lidar_range_m",), ("lidar_age_s",)),
 }
 """Target to the fields of a state that it carries, and the ages of these."""
 
@@ -42,9 +43,9 @@ class FaultConfig(Config):
     """One fault."""
 
     kind: str
-    target: Literal["joints", "people", "face", "tool_force", "command", "clock"] = (
-        "people"
-    )
+    target: Literal[
+        "joints", "people", "face", "tool_force", "lidar", "command", "clock"
+    ] = "people"
     start_s: Annotated[float, Field(ge=0.0)] = 0.0
     duration_s: Annotated[float, Field(gt=0.0)] = 1.0e6
     magnitude: float = 0.0

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.body.capsules import closest_points
-from physai.body.person import MOUTH_HALF_WIDTH_M, Person
+from physai.body.people import AnyPerson
+from physai.body.person import MOUTH_HALF_WIDTH_M
 from physai.config import Config
 from physai.errors import ContractError
 from physai.plant.contact import ContactModel
@@ -126,7 +127,7 @@ class Meal:
     def touch(
         self,
         contact: ContactModel,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         fraction: float,
         kinematics: Kinematics,
     ) -> npt.NDArray[np.bool_] | None:
@@ -178,7 +179,7 @@ class Meal:
         self,
         dt_s: float,
         kinematics: Kinematics,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         contact: Contact,
     ) -> None:
         """Move food over one control period."""
@@ -196,7 +197,7 @@ class Meal:
             _touches_face(contact.force_peak_n, contact.link, self._utensils),
         )
 
-    def look(self, time_s: float, step: int, people: Sequence[Person]) -> None:
+    def look(self, time_s: float, step: int, people: Sequence[AnyPerson]) -> None:
         """Let face tracker and channels take and deliver what is due."""
         self._tracker.look(time_s, step, people[0], self.food.on_spoon)
 

@@ -21,7 +21,7 @@ from physai.errors import ConfigError, suggest
 from physai.types import Array, Contact
 
 if TYPE_CHECKING:
-    from physai.body.person import Person
+    from physai.body.people import AnyPerson
     from physai.plant.contact import ContactModel
     from physai.plant.dynamics import Dynamics
     from physai.robot.kinematics import Kinematics
@@ -59,7 +59,7 @@ class Process(Protocol):
     def touch(
         self,
         contact: ContactModel,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         fraction: float,
         kinematics: Kinematics,
     ) -> npt.NDArray[np.bool_] | None:
@@ -85,7 +85,7 @@ class Process(Protocol):
         self,
         dt_s: float,
         kinematics: Kinematics,
-        people: Sequence[Person],
+        people: Sequence[AnyPerson],
         contact: Contact,
     ) -> None:
         """Move on by one control period.
@@ -98,7 +98,7 @@ class Process(Protocol):
         """
         ...
 
-    def look(self, time_s: float, step: int, people: Sequence[Person]) -> None:
+    def look(self, time_s: float, step: int, people: Sequence[AnyPerson]) -> None:
         """Let its sensors take and deliver what is due.
 
         Args:
@@ -130,6 +130,7 @@ class Process(Protocol):
 
 PROCESSES: Mapping[str, str] = MappingProxyType(
     {
+        "delivery": "physai.plant.delivery:Delivery",
         "meal": "physai.plant.meal:Meal",
         "night_round": "physai.plant.night_round:NightRound",
     }

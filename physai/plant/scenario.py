@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from physai.body.behaviour import BehaviourConfig
-from physai.body.person import PersonConfig, SeatConfig
+from physai.body.people import PlacedPersonConfig
 from physai.config import Config
 from physai.errors import ConfigError
 from physai.plant.contact import ContactSettings
 from physai.plant.faults import FaultConfig
 from physai.plant.ground import GroundConfig
+from physai.plant.lidar import LidarErrorConfig
 from physai.plant.process import load_process
 from physai.plant.scene import SceneConfig
 from physai.plant.sensors import LocalisationConfig, SensorConfig
@@ -58,6 +58,8 @@ class PlantConfig(Config):
     """What a robot that drives drives on."""
     localisation: LocalisationConfig | None = None
     """How well a robot that drives knows where it is; None for exactly."""
+    lidar: LidarErrorConfig | None = None
+    """Errors of the lidar that the robot carries; None leaves it off."""
     process: dict[str, Any] | None = None
     """What else goes on (:mod:`physai.plant.process`): ``kind`` and its values."""
 
@@ -81,11 +83,8 @@ class PlantConfig(Config):
         return max(1, round(self.physics_hz / self.control_hz))
 
 
-class ScenarioPerson(PersonConfig):
-    """A person, where they sit, and what they do."""
-
-    seat: SeatConfig
-    behaviours: tuple[BehaviourConfig, ...] = ()
+class ScenarioPerson(PlacedPersonConfig):
+    """A person, where they sit or walk, and what they do."""
 
 
 class Scenario(Config):

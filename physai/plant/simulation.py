@@ -14,12 +14,14 @@ from typing import Any, cast
 import numpy as np
 
 from physai.body.behaviour import PersonView
-from physai.body.person import SEGMENT_COUNT, Person
+from physai.body.people import AnyPerson, make_person
+from physai.body.person import SEGMENT_COUNT
 from physai.body.regions import load_regions
 from physai.errors import ConfigError, ContractError
 from physai.plant.contact import ContactModel
 from physai.plant.dynamics import BaseStart, Dynamics, MobileDynamics
 from physai.plant.faults import FaultInjector
+from physai.plant.lidar import Lidar, mounted_lidar
 from physai.plant.motion import (
     closing_speed,
     middle_velocity,
@@ -30,6 +32,7 @@ from physai.plant.motion import (
 from physai.plant.process import Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.plant.sensors import ForceSensor, JointSensor, PoseSensor
+from physai.plant.sight import Sight
 from physai.plant.tracker import BodyTracker
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
@@ -79,7 +82,12 @@ class SimulatedPlant:
         self._make_process: Any = None
         if config.process is not None:
             self._make_process, self._values = load_process(config.process)
-        self.people: list[Person] = []
+        self._lidar: Lidar | None = None
+        if config.lidar is not None:
+            self._lidar = self._make_lidar(config)
+        eye = config.tracker.eye
+        self._sight = None if eye is None else Sight(eye, config.scene, self.kinematics)
+        self.people: list[AnyPerson] = []
         self._contact: ContactModel | None = None
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
         self.time_s, self.step_count = 0.0, 0
@@ -113,8 +121,15 @@ class SimulatedPlant:
         self._joints = JointSensor(self.config.sensors, self._count, seed, steps)
         self._force = ForceSensor(self.config.sensors, seed, steps, self.substep_s)
         self._tracker = BodyTracker(
-            self.config.tracker, len(self.people), seed, steps, self.config.control_hz
+            self.config.tracker,
+            len(self.people),
+            seed,
+            steps,
+            self.config.control_hz,
+            self._sight,
         )
+        if self._lidar is not None:
+            self._lidar.reset(seed)
         self._pose_sensor = (
             PoseSensor(self.config.localisation, seed, steps)
             if self.config.localisation is not None
@@ -129,6 +144,13 @@ class SimulatedPlant:
         self._look()
         self._assemble()
         return self._state
+
+    def _make_lidar(self, config: PlantConfig) -> Lidar:
+        if self.robot.lidar is None:
+            raise ConfigError(f"plant.lidar: {self.robot.name} carries no lidar")
+        assert config.lidar is not None
+        mounted = mounted_lidar(self.robot.lidar, config.lidar)
+        return Lidar(mounted, self.robot, config.scene)
 
     def read(self) -> State:
         """Return what sensors and trackers say."""
@@ -218,9 +240,7 @@ class SimulatedPlant:
 
     def _place_people(self, scenario: Scenario) -> None:
         self.people = [
-            Person(
-                person, person.seat, person.behaviours, scenario.seed, f"person{index}"
-            )
+            make_person(person, scenario.seed, f"person{index}")
             for index, person in enumerate(scenario.people)
         ]
         count = len(self.people)
@@ -239,6 +259,9 @@ class SimulatedPlant:
 
     def _update_view(self) -> None:
         view, k = self._view, self.kinematics
+        forward = k.link_rotation[0, :, 0]
+        view.base_position[:] = k.link_position[0]
+        view.base_yaw_rad = math.atan2(forward[1], forward[0])
         view.utensil_distance_m = see_robot(
             k.capsules(),
             k.tool_position,
@@ -351,6 +374,8 @@ class SimulatedPlant:
             capsules[index] = person.capsules
         self._capsules = capsules
         self._tracker.observe(self.time_s, capsules)
+        if self._lidar is not None:
+            self._lidar.observe(self.time_s, self.kinematics, capsules)
         if self._process is not None:
             self._process.look(self.time_s, self.step_count, self.people)
 
@@ -361,6 +386,16 @@ class SimulatedPlant:
         effort, tool = d.effort.copy(), self.kinematics.tool_pose().copy()
         measured, rate = self._joints.read(self.step_count, position, velocity)
         people = len(self.people)
+        tracks, drift = self._tracker.capsules, self._tracker.velocity
+        track_ages = self._tracker.ages(self.time_s)
+        listed = self._tracker.listed(self.time_s)
+        if listed is not None:
+            tracks, drift = tracks[listed], drift[listed]
+            track_ages = track_ages[listed]
+        ranges, range_age, true_ranges = _NONE, 0.0, _NONE
+        if self._lidar is not None:
+            ranges, range_age = self._lidar.range_m, self._lidar.age(self.time_s)
+            true_ranges = self._lidar.exact_range_m
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
         objects, found = _NO_OBJECTS, _NONE
         if self._process is not None:
@@ -387,14 +422,14 @@ class SimulatedPlant:
             tool,
             force,
             0.0,
-            self._tracker.capsules,
-            self._tracker.velocity,
-            self._tracker.ages(self.time_s),
+            tracks,
+            drift,
+            track_ages,
             self._tracker.frame_age(self.time_s) if people else 0.0,
             objects,
             found,
-            _NONE,
-            0.0,
+            ranges,
+            range_age,
             extras,
             ages,
         )
@@ -420,7 +455,7 @@ class SimulatedPlant:
                 0.0,
                 objects,
                 found,
-                _NONE,
+                true_ranges,
                 0.0,
                 exact,
                 none,

@@ -17,12 +17,14 @@ from pydantic import Field
 
 from physai.body.person import SEGMENT_COUNT
 from physai.config import Config
+from physai.plant.sight import EyeConfig, Sight
 from physai.randomness import generator
 from physai.types import Array
 
 __all__ = ["BodyTracker", "TrackerConfig", "correlated_noise"]
 
 NonNegative = Annotated[float, Field(ge=0.0)]
+Flags = npt.NDArray[np.bool_]
 
 
 class TrackerConfig(Config):
@@ -35,6 +37,8 @@ class TrackerConfig(Config):
     """Of successive frames."""
     miss_rate: Annotated[float, Field(ge=0.0, lt=1.0)]
     """Share of frames without a result."""
+    eye: EyeConfig | None = None
+    """Where on the robot it looks from; None for a tracker that sees everybody."""
     source: str
 
     @property
@@ -88,6 +92,7 @@ class BodyTracker:
         seed: Seed of the episode.
         steps: Control steps that an episode can have.
         control_hz: Rate at which it is asked [Hz].
+        sight: Lines of sight of a tracker on the robot; None sees everybody.
 
     Attributes:
         capsules: (P, S, 7) as last delivered; a new array with every delivery.
@@ -101,9 +106,10 @@ class BodyTracker:
         seed: int,
         steps: int,
         control_hz: float,
+        sight: Sight | None = None,
     ) -> None:
         self.config = config
-        self._hz = control_hz
+        self._hz, self._sight = control_hz, sight
         frames = int(np.ceil((steps + 4) / control_hz * config.rate_hz)) + 4
         rng = generator(seed, "tracker.body.noise")
         noise = correlated_noise(
@@ -118,7 +124,7 @@ class BodyTracker:
         self._missed[0] = False
         missed_any: npt.NDArray[np.bool_] = np.any(self._missed, axis=1)
         self._complete: list[bool] = (~missed_any).tolist()
-        self._queue: deque[tuple[float, int, Array]] = deque()
+        self._queue: deque[tuple[float, int, Array, Flags | None]] = deque()
         self._next = 0
         self._frame_stamp = -np.inf
         self.capsules = np.zeros((people, SEGMENT_COUNT, 7))
@@ -136,26 +142,41 @@ class BodyTracker:
             frame = min(self._next, len(self._noise) - 1)
             measured = np.empty_like(truth)
             _displace(truth, self._noise[frame], measured)
-            self._queue.append((time_s, frame, measured))
+            seen = None if self._sight is None else self._sight.look(truth)
+            self._queue.append((time_s, frame, measured, seen))
             self._next = int(time_s * self.config.rate_hz + 1e-9) + 1
         first = self._frame_stamp == -np.inf
         while self._queue and (
             first or time_s - self._queue[0][0] >= self.config.latency_s - 1e-9
         ):
-            stamp, frame, measured = self._queue.popleft()
-            self._deliver(stamp, frame, measured)
+            stamp, frame, measured, sighted = self._queue.popleft()
+            self._deliver(stamp, frame, measured, sighted)
             first = False
 
-    def _deliver(self, stamp: float, frame: int, measured: Array) -> None:
+    def _deliver(
+        self, stamp: float, frame: int, measured: Array, sighted: Flags | None
+    ) -> None:
         self._frame_stamp = stamp
-        if self._complete[frame]:
+        if self._complete[frame] and (sighted is None or sighted.all()):
             self.capsules = measured
             self._stamp[:] = stamp
             return
         seen = ~self._missed[frame]
+        if sighted is not None:
+            seen &= sighted
         self.capsules = self.capsules.copy()
         self.capsules[seen] = measured[seen]
         self._stamp[seen] = stamp
+
+    def listed(self, time_s: float) -> Flags | None:
+        """Return (P,) who has a track; None where everybody has.
+
+        A tracker on a robot forgets people whom it has not measured for a while.
+        """
+        if self.config.eye is None:
+            return None
+        there: Flags = self.ages(time_s) <= self.config.eye.lose_after_s
+        return None if there.all() else there
 
     def ages(self, time_s: float) -> Array:
         """Return the (P,) age of every track [s]."""

@@ -41,6 +41,7 @@ ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
     {
         "physai/CareFeeding-v0": "care/feeding",
         "physai/CareNightRound-v0": "care/night_round",
+        "physai/LogisticsCrossing-v0": "logistics/crossing",
     }
 )
 """Gymnasium id to the name of its YAML below ``envs/``."""
@@ -49,6 +50,7 @@ TASKS: Mapping[str, str] = MappingProxyType(
     {
         "care.feeding": "physai.tasks.care.feeding:CareFeeding",
         "care.night_round": "physai.tasks.care.night_round:CareNightRound",
+        "logistics.crossing": "physai.tasks.logistics.crossing:LogisticsCrossing",
     }
 )
 """Task name, as in an environment's YAML, to its class."""

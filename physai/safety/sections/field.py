@@ -39,6 +39,8 @@ class FieldValues(Config):
     """Kept free beside the robot (0.5 m in an operating zone, where there is room)."""
     standstill_m: NonNegative
     """Kept free before the robot at standstill."""
+    detection_m: Positive = 0.07
+    """What a gap between rays must not hide: a leg."""
     unseen_speed_m_s: Annotated[float, Field(ge=0.0, le=0.3)]
     """Where no ray looks; at most 0.3 m/s (ISO 3691-4 Annex A, muted detection)."""
     source: str
@@ -55,46 +57,74 @@ def _permitted(free: float, object_speed: float, a: float, tr: float) -> float:
 
 
 @numba.njit(cache=True)
+def _shorten(
+    r: float, bearing: float, place: Array, box: Array, curvature: float, out: Array
+) -> None:
+    """Shorten the free ways by one thing that a ray found.
+
+    The corridor bends with the curvature that is driven; a point's way is its arc.
+    """
+    x, y = place[0] + r * np.cos(bearing), place[1] + r * np.sin(bearing)
+    across, along = abs(y), x
+    if abs(curvature) > 1e-3:
+        radius = 1.0 / curvature
+        dy = radius - y
+        across = abs(abs(radius) - np.sqrt(x * x + dy * dy))
+        turn = np.arctan2(x, dy if radius > 0.0 else -dy)
+        along = abs(radius) * turn
+    if across > box[2]:
+        return
+    if along > box[1]:
+        out[0] = min(out[0], along - box[1])
+    elif along < box[0]:
+        out[1] = min(out[1], box[0] - along)
+    else:
+        out[0] = out[1] = 0.0
+
+
+@numba.njit(cache=True)
 def _look(
     ranges: Array,
     angles: Array,
     place: Array,
-    footprint: Array,
-    side: float,
+    box: Array,
     reach: float,
     curvature: float,
+    detection: float,
     out: Array,
 ) -> None:
     """Write the free way forward and backward of the driven corridor [m].
 
-    The corridor bends with the curvature that is driven; a point's way is its arc.
+    Args:
+        ranges: (L,) see the module [m].
+        angles: (L,) bearings [rad].
+        place: (3,) x, y and yaw of the lidar in the base frame.
+        box: (3,) rear and front of the robot and half the corridor's width [m].
+        reach: Largest range [m].
+        curvature: Driven [1/m].
+        detection: Smallest thing that must be found [m]; 0 trusts gaps.
+        out: (2,) filled.
     """
     out[0] = out[1] = reach
-    half = max(footprint[3], -footprint[2]) + side
-    for i in range(ranges.shape[0]):
+    count, i = ranges.shape[0], 0
+    step = angles[1] - angles[0]
+    while i < count:
         r = ranges[i]
-        if not r < np.inf:
+        if r > 0.0:
+            if r < reach:
+                _shorten(r, angles[i] + place[2], place, box, curvature, out)
+            i += 1
             continue
-        # A range that is no number hides something: take it as near.
-        r = 0.0 if not r >= 0.0 else r
-        x = place[0] + r * np.cos(angles[i] + place[2])
-        y = place[1] + r * np.sin(angles[i] + place[2])
-        if abs(curvature) > 1e-3:
-            radius = 1.0 / curvature
-            dy = radius - y
-            across = abs(abs(radius) - np.sqrt(x * x + dy * dy))
-            turn = np.arctan2(x, dy if radius > 0.0 else -dy)
-            along = abs(radius) * turn
-        else:
-            across, along = abs(y), x
-        if across > half:
-            continue
-        if along > footprint[1]:
-            out[0] = min(out[0], along - footprint[1])
-        elif along < footprint[0]:
-            out[1] = min(out[1], footprint[0] - along)
-        else:
-            out[0] = out[1] = 0.0
+        end = i
+        while end < count and not ranges[end] > 0.0:
+            end += 1
+        # n rays without a measurement hide what fits into n + 1 steps.
+        wide = 2.0 * np.sin(min(0.5 * np.pi, 0.5 * (end - i + 1) * step))
+        near = detection / wide
+        if 0.0 < near < reach:
+            for k in range(i, end):
+                _shorten(near, angles[k] + place[2], place, box, curvature, out)
+        i = end
 
 
 class ProtectiveField(Section):
@@ -121,7 +151,11 @@ class ProtectiveField(Section):
         self._values, self._kind = values, caps.kind("protective_field")
         self._angles = lidar.angles_rad
         self._place = np.array([*lidar.position_m[:2], lidar.yaw_rad])
-        self._footprint = footprint_of(robot)
+        rear, front, right, left = footprint_of(robot).tolist()
+        half = max(left, -right) + values.side_margin_m
+        self._box = np.array([rear, front, half])
+        # The scorer judges what is there, not what could be.
+        self._detection = 0.0 if truth_view else values.detection_m
         self._reach = lidar.range_max_m
         sees_back = lidar.field_of_view_rad > 1.9 * np.pi
         self._backward = np.inf if sees_back else values.unseen_speed_m_s
@@ -140,10 +174,10 @@ class ProtectiveField(Section):
             np.ascontiguousarray(state.lidar_range_m),
             self._angles,
             self._place,
-            self._footprint,
-            values.side_margin_m,
+            self._box,
             self._reach,
             w / v if abs(v) > 0.05 else 0.0,
+            self._detection,
             out,
         )
         tr = self.reaction_time_s + (0.0 if self.truth_view else state.lidar_age_s)

@@ -1,0 +1,367 @@
+"""A Bullet world that only cameras look at: primitives, their labels, their depth.
+
+Robot and people are drawn as their capsules and furniture as its boxes and cylinders:
+a renderer on the processor spends its time on vertices, so that primitives cost 2 ms at
+64 x 64 pixels where the robot's meshes cost 25 ms. The world has a client of its own
+and touches no physics.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from physai.body.capsules import turn_from_z
+from physai.errors import ContractError
+from physai.plant.banner import without_banner
+from physai.plant.labels import BACKGROUND, FURNITURE, OBJECT_FIRST, PERSON_FIRST, ROBOT
+from physai.plant.scene import SceneConfig
+from physai.types import Array
+
+with without_banner():
+    import pybullet
+
+__all__ = ["CameraWorld", "Intrinsics", "Shot"]
+
+_SIZE_TOLERANCE_M = 0.002
+"""A drawn capsule may differ from the true one by so much."""
+
+_ROBOT_COLOR = (0.86, 0.87, 0.90, 1.0)
+_FLOOR_COLOR = (0.62, 0.61, 0.59, 1.0)
+_HAIR = (0.62, 0.60, 0.58, 1.0)
+_CLOTHES = (0.36, 0.55, 0.60, 1.0)
+_SKIN = (0.93, 0.76, 0.65, 1.0)
+_SKIN_SEGMENTS = frozenset({1, 2, 8, 9, 10, 11})
+_OBJECT_COLORS = (
+    (0.80, 0.62, 0.38, 1.0),
+    (0.70, 0.45, 0.30, 1.0),
+    (0.85, 0.72, 0.45, 1.0),
+)
+
+
+_SECTORS, _RINGS = 16, 5
+"""Of a drawn capsule: Bullet's own has so few that a head becomes a prism."""
+
+
+def _capsule_faces() -> list[int]:
+    faces = []
+    for ring in range(2 * _RINGS - 1):
+        for k in range(_SECTORS):
+            a, b = ring * _SECTORS + k, ring * _SECTORS + (k + 1) % _SECTORS
+            faces += [a, b, a + _SECTORS, b, b + _SECTORS, a + _SECTORS]
+    return faces
+
+
+_CAPSULE_FACES = _capsule_faces()
+
+
+def _mesh_capsule(radius: float, length: float) -> tuple[Array, Array]:
+    """Return (V, 3) vertices and normals of a capsule along z about its middle."""
+    latitude = np.linspace(0.0, 0.5 * np.pi, _RINGS)
+    latitude = np.concatenate([-latitude[::-1], latitude])
+    shift = np.repeat([-0.5 * length, 0.5 * length], _RINGS)
+    around = 2.0 * np.pi / _SECTORS * np.arange(_SECTORS)
+    normals = np.stack(
+        [
+            np.outer(np.cos(latitude), np.cos(around)),
+            np.outer(np.cos(latitude), np.sin(around)),
+            np.repeat(np.sin(latitude)[:, None], _SECTORS, axis=1),
+        ],
+        axis=2,
+    )
+    # Faces lie inside the round surface: half of the sagitta outward evens it out.
+    grown = radius * (1.5 - 0.5 * np.cos(np.pi / _SECTORS))
+    vertices = grown * normals
+    vertices[:, :, 2] += shift[:, None]
+    return vertices.reshape(-1, 3), normals.reshape(-1, 3)
+
+
+class Intrinsics(NamedTuple):
+    """A pinhole camera without distortion; pixel (0, 0) has its centre at (0, 0).
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        fx_px: Focal length along a row [px].
+        fy_px: Focal length along a column [px].
+        cx_px: Column of the optical axis [px].
+        cy_px: Row of the optical axis [px].
+    """
+
+    width: int
+    height: int
+    fx_px: float
+    fy_px: float
+    cx_px: float
+    cy_px: float
+
+    @property
+    def matrix(self) -> Array:
+        """(3, 3) camera matrix, as OpenCV takes it."""
+        return np.array(
+            [
+                [self.fx_px, 0.0, self.cx_px],
+                [0.0, self.fy_px, self.cy_px],
+                [0.0, 0.0, 1.0],
+            ]
+        )
+
+    def project(self, points_in_camera: Array) -> Array:
+        """Return (m, 2) columns and rows [px] of (m, 3) points in the optical frame.
+
+        Args:
+            points_in_camera: x right, y down, z ahead [m]; points behind give NaN.
+        """
+        z = points_in_camera[:, 2]
+        ahead = np.where(z > 0.0, z, np.nan)
+        pixels: Array = np.stack(
+            [
+                self.cx_px + self.fx_px * points_in_camera[:, 0] / ahead,
+                self.cy_px + self.fy_px * points_in_camera[:, 1] / ahead,
+            ],
+            axis=1,
+        )
+        return pixels
+
+    def projection(self, near_m: float, far_m: float) -> list[float]:
+        """Return the OpenGL matrix that makes the renderer see through these pixels.
+
+        The renderer samples a pixel at its left and lower edge, not in its middle
+        (found by projecting known points; a test holds it), so the frustum is moved by
+        half a pixel.
+
+        Args:
+            near_m: Nearest that is drawn [m].
+            far_m: Farthest that is drawn [m].
+
+        Returns:
+            16 numbers, column by column.
+        """
+        x, y = near_m / self.fx_px, near_m / self.fy_px
+        return list(
+            pybullet.computeProjectionMatrix(
+                -self.cx_px * x,
+                (self.width - self.cx_px) * x,
+                -(self.height - 1 - self.cy_px) * y,
+                (self.cy_px + 1) * y,
+                near_m,
+                far_m,
+            )
+        )
+
+
+class Shot(NamedTuple):
+    """What a perfect camera sees.
+
+    Attributes:
+        rgb: (height, width, 3) uint8.
+        depth: (height, width) float32 along the optical axis [m]; infinity where
+            nothing is drawn.
+        labels: (height, width) int32, see :mod:`physai.plant.labels`.
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int32]
+
+
+class CameraWorld:
+    """Bodies to look at, one world for all cameras of a plant.
+
+    Args:
+        scene: Furniture.
+        floor_z_m: Height of the floor [m]; None for none.
+        floor_half_m: Half of its side [m].
+    """
+
+    def __init__(
+        self,
+        scene: SceneConfig,
+        floor_z_m: float | None = 0.0,
+        floor_half_m: float = 30.0,
+    ) -> None:
+        self._client = pybullet.connect(pybullet.DIRECT)
+        self._open = True
+        self._labels = np.zeros(64, dtype=np.int32)
+        self._capsules: dict[tuple[int, int], tuple[int, float, float]] = {}
+        self._boxes: dict[int, tuple[int, tuple[float, ...]]] = {}
+        if floor_z_m is not None:
+            side = 2.0 * floor_half_m
+            floor = self._box((side, side, 0.02), _FLOOR_COLOR, BACKGROUND)
+            self._move(floor, (0.0, 0.0, floor_z_m - 0.01))
+        for box in scene.boxes:
+            body = self._box(box.size_m, (*box.color, 1.0), FURNITURE)
+            self._move(body, box.center_m)
+        for cylinder in scene.cylinders:
+            body = self._body(
+                pybullet.GEOM_CYLINDER,
+                (*cylinder.color, 1.0),
+                FURNITURE,
+                radius=cylinder.radius_m,
+                length=cylinder.height_m,
+            )
+            self._move(body, cylinder.center_m)
+
+    def place(self, robot: Array, people: Array, boxes: Array | None = None) -> None:
+        """Put everything that moves where it is.
+
+        Args:
+            robot: (R, 7) capsules of the robot in the world [m].
+            people: (P, S, 7) capsules [m]; at most 13 people.
+            boxes: (K, 10) objects and other machines: pose and size [m].
+
+        Raises:
+            ContractError: If there are more people than labels, or boxes of another
+                shape.
+        """
+        if len(people) > OBJECT_FIRST - PERSON_FIRST:
+            raise ContractError(
+                f"a camera tells {OBJECT_FIRST - PERSON_FIRST} people apart, "
+                f"not {len(people)}"
+            )
+        objects = np.zeros((0, 10)) if boxes is None else boxes
+        if objects.ndim != 2 or objects.shape[1] != 10:
+            raise ContractError(
+                f"boxes for a camera have the shape {objects.shape}, expected (K, 10)"
+            )
+        self._place_group(ROBOT, robot, ROBOT)
+        for p, capsules in enumerate(people):
+            self._place_group(PERSON_FIRST + p, capsules, PERSON_FIRST + p)
+        self._forget(PERSON_FIRST + len(people))
+        self._place_boxes(objects)
+
+    def render(
+        self,
+        intrinsics: Intrinsics,
+        position: Array,
+        rotation: Array,
+        near_m: float = 0.05,
+        far_m: float = 20.0,
+        ambient: float = 0.62,
+    ) -> Shot:
+        """Look.
+
+        Args:
+            intrinsics: Of the camera.
+            position: (3,) of the camera in the world [m].
+            rotation: (3, 3) of its optical frame (x right, y down, z ahead) in the
+                world.
+            near_m: Nearest that is drawn [m].
+            far_m: Farthest that is drawn [m].
+            ambient: Light from everywhere, 0 to 1.
+
+        Returns:
+            What is seen; new arrays.
+        """
+        axes = rotation * np.array([1.0, -1.0, -1.0])
+        view = np.eye(4)
+        view[:3, :3] = axes.T
+        view[:3, 3] = -axes.T @ position
+        width, height = intrinsics.width, intrinsics.height
+        image = self._call(
+            pybullet.getCameraImage,
+            width,
+            height,
+            view.T.ravel().tolist(),
+            intrinsics.projection(near_m, far_m),
+            lightDirection=(1.0, -2.0, 3.0),
+            lightAmbientCoeff=ambient,
+            lightDiffuseCoeff=0.45,
+            lightSpecularCoeff=0.1,
+            shadow=0,
+            renderer=pybullet.ER_TINY_RENDERER,
+        )
+        rgb = np.reshape(np.asarray(image[2], dtype=np.uint8), (height, width, 4))
+        buffer = np.reshape(np.asarray(image[3], dtype=np.float32), (height, width))
+        seen = np.reshape(np.asarray(image[4], dtype=np.int32), (height, width))
+        depth = far_m * near_m / (far_m - (far_m - near_m) * buffer)
+        depth[seen < 0] = np.inf
+        # Index -1 (nothing) falls on the last entry, which stays background.
+        return Shot(
+            np.ascontiguousarray(rgb[:, :, :3]),
+            depth.astype(np.float32, copy=False),
+            self._labels[seen],
+        )
+
+    def close(self) -> None:
+        """Release the world; twice does no harm."""
+        if self._open:
+            self._open = False
+            pybullet.disconnect(physicsClientId=self._client)
+
+    def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named, physicsClientId=self._client)
+
+    def _body(
+        self, kind: int, color: tuple[float, ...], label: int, **size: Any
+    ) -> int:
+        visual = self._call(
+            pybullet.createVisualShape,
+            kind,
+            rgbaColor=color,
+            specularColor=(0.05, 0.05, 0.05),
+            **size,
+        )
+        body = int(self._call(pybullet.createMultiBody, 0.0, -1, visual, (0, 0, 0)))
+        if body >= len(self._labels) - 1:
+            self._labels = np.concatenate([self._labels, np.zeros_like(self._labels)])
+        self._labels[body] = label
+        return body
+
+    def _box(self, size: Any, color: tuple[float, ...], label: int) -> int:
+        half = [0.5 * float(s) for s in size]
+        return self._body(pybullet.GEOM_BOX, color, label, halfExtents=half)
+
+    def _move(self, body: int, position: Any, turn: Any = (0.0, 0.0, 0.0, 1.0)) -> None:
+        self._call(pybullet.resetBasePositionAndOrientation, body, position, turn)
+
+    def _place_group(self, group: int, capsules: Array, label: int) -> None:
+        for s, row in enumerate(capsules):
+            axis = row[3:6] - row[:3]
+            length, radius = float(np.sqrt(axis @ axis)), float(row[6])
+            drawn = self._capsules.get((group, s))
+            if (
+                drawn is None
+                or abs(drawn[1] - radius) + abs(drawn[2] - length) > _SIZE_TOLERANCE_M
+            ):
+                if drawn is not None:
+                    self._call(pybullet.removeBody, drawn[0])
+                drawn = (self._capsule(s, radius, length, label), radius, length)
+                self._capsules[group, s] = drawn
+            middle = 0.5 * (row[:3] + row[3:6])
+            self._move(drawn[0], middle.tolist(), turn_from_z(axis))
+
+    def _capsule(self, s: int, radius: float, length: float, label: int) -> int:
+        color = _ROBOT_COLOR
+        if label != ROBOT:
+            color = _SKIN if s in _SKIN_SEGMENTS else (_CLOTHES if s else _HAIR)
+        vertices, normals = _mesh_capsule(radius, length)
+        return self._body(
+            pybullet.GEOM_MESH,
+            color,
+            label,
+            vertices=vertices.tolist(),
+            normals=normals.tolist(),
+            indices=_CAPSULE_FACES,
+        )
+
+    def _forget(self, first_group: int) -> None:
+        """Remove people who are no longer there."""
+        for key in [k for k in self._capsules if k[0] >= first_group]:
+            self._call(pybullet.removeBody, self._capsules.pop(key)[0])
+
+    def _place_boxes(self, boxes: Array) -> None:
+        for k, row in enumerate(boxes):
+            size = tuple(row[7:10].tolist())
+            drawn = self._boxes.get(k)
+            if drawn is None or drawn[1] != size:
+                if drawn is not None:
+                    self._call(pybullet.removeBody, drawn[0])
+                color = _OBJECT_COLORS[k % len(_OBJECT_COLORS)]
+                drawn = (self._box(size, color, OBJECT_FIRST + k), size)
+                self._boxes[k] = drawn
+            self._move(drawn[0], row[:3].tolist(), row[3:7].tolist())
+        for k in [k for k in self._boxes if k >= len(boxes)]:
+            self._call(pybullet.removeBody, self._boxes.pop(k)[0])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from physai.body.person import SeatConfig, sample_person
-from physai.plant.scenario import BasePoseConfig, Scenario, ScenarioPerson
+from physai.plant.scenario import BasePoseConfig, Scenario
+from physai.tasks.casting import cast_person
 from physai.tasks.environment import ScenarioTemplate
 from physai.tasks.sampling import ScenarioSampler
 from physai.types import Array
@@ -12,12 +12,11 @@ __all__ = ["NightRoundSampler"]
 
 
 class NightRoundSampler(ScenarioSampler):
-    """Draws night rounds.
+    """Draws night rounds; people come from the template, the resident first.
 
     Ranges that it reads: ``start_x_m``, ``start_y_m``, ``start_yaw_rad`` (offsets of
-    the base), ``payload_kg``, ``friction_scale``, and ``seat_x_m``, ``seat_y_m``,
-    ``seat_z_m``, ``seat_yaw_rad`` of a resident who sits. All drawn values are kept in
-    the scenario, so that the process finds its own among them.
+    the base), ``payload_kg`` and ``friction_scale``. All drawn values are kept in the
+    scenario, so that the process finds its own among them.
     """
 
     def sample(
@@ -42,18 +41,14 @@ class NightRoundSampler(ScenarioSampler):
         """
         draw = self.draw(seed, distribution, template)
         v = draw.values
-        person = ScenarioPerson(
-            **dict(sample_person(draw.group, draw.random("person"))),
-            seat=SeatConfig(
-                position_m=(v["seat_x_m"], v["seat_y_m"], v["seat_z_m"]),
-                yaw_rad=v["seat_yaw_rad"],
-            ),
-            behaviours=draw.behaviours,
+        people = tuple(
+            cast_person(person, draw.group, seed, f"person{index}")
+            for index, person in enumerate(draw.template.people)
         )
         x, y = start_m[0] + v["start_x_m"], start_m[1] + v["start_y_m"]
         return self.scenario(
             draw,
-            (person,),
+            people,
             robot_position_rad=tuple(home.tolist()),
             base=BasePoseConfig(position_m=(x, y, 0.0), yaw_rad=v["start_yaw_rad"]),
             payload_kg=v["payload_kg"] if v["mission"] < 0.5 else 0.0,

@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from physai.body.behaviour import BehaviourConfig, Range, fix
-from physai.body.person import SeatConfig, sample_person
 from physai.body.pace import sample_speed
+from physai.body.person import SeatConfig, sample_person
 from physai.body.walker import PathConfig
 from physai.config import Config
 from physai.plant.scenario import ScenarioPerson

@@ -20,6 +20,7 @@ from physai.types import Array, State
 __all__ = ["NightRoundExpert"]
 
 _CRUISE_M_S = 0.28
+_DOOR_M_S = 0.14
 _TURN_RAD_S = 0.42
 _GAIN_PER_S = 1.2
 _ARRIVED_M = 0.02
@@ -39,8 +40,8 @@ _BADGE_M = 0.9
 _BED_MARGIN_M = 0.12
 _SIDE_M = 0.13
 """How far it gives way to a sheet."""
-_WAIT_S = 2.5
-"""So long it lets somebody wait before the door, then backs out."""
+_CROWDED_M = 1.5
+"""Somebody so near to a robot in the door waits for it."""
 
 (
     _MISSION,
@@ -98,18 +99,27 @@ class NightRoundExpert:
     def _drive(self, state: State, rest_m: float) -> Array:
         """Base speeds along the route to so far before its end."""
         task, pose = self.task, state.base_pose_in_world
-        x, y, yaw = float(pose[0]), float(pose[1]), yaw_of(pose)
+        x, y = float(pose[0]), float(pose[1])
         follow(x, y, task.route, task.settings.route.look_ahead_m, self._way)
         left = float(self._way[1]) - rest_m
         goal = self._way[2:4].copy()
         goal[0] += self._give_way(state, y)
-        turn = _wrapped(math.atan2(goal[1] - y, goal[0] - x) - yaw)
-        if abs(turn) > 0.35:
-            return np.array([0.0, _limited(2.0 * turn, _TURN_RAD_S)])
         if left <= _ARRIVED_M:
             return np.zeros(2)
-        speed = min(_CRUISE_M_S, 0.02 + _GAIN_PER_S * left) * (1.0 - abs(turn))
-        return np.array([speed, _limited(1.8 * turn, _TURN_RAD_S)])
+        fastest = _DOOR_M_S if self._near_door(x, y) else _CRUISE_M_S
+        return self._steer(state, goal, min(fastest, 0.02 + _GAIN_PER_S * left))
+
+    def _steer(self, state: State, goal: Array, speed: float) -> Array:
+        """Base speeds toward a place: turn on the spot first, then drive in a bow."""
+        pose = state.base_pose_in_world
+        turn = _wrapped(math.atan2(goal[1] - pose[1], goal[0] - pose[0]) - yaw_of(pose))
+        if abs(turn) > 0.35:
+            return np.array([0.0, _limited(2.0 * turn, _TURN_RAD_S)])
+        return np.array([speed * (1.0 - abs(turn)), _limited(1.8 * turn, _TURN_RAD_S)])
+
+    def _near_door(self, x: float, y: float) -> bool:
+        f, k = self.task.site, Figure.EXIT
+        return bool(f[k + 1] - 0.7 < y < f[k + 3] and f[k] - 0.2 < x < f[k + 2] + 0.2)
 
     def _give_way(self, state: State, y: float) -> float:
         """How far west of the route to drive, for a sheet that trails from the bed."""
@@ -172,16 +182,30 @@ class NightRoundExpert:
     # Searching and reporting
 
     def _search(self, state: State) -> Array:
-        rest = self.task.settings.route.lookout_m
-        if state.extras[_ACKNOWLEDGED] > 0.5 and not self._in_exit_zone(state):
-            return np.zeros(2)
+        """Base speeds of a search: look, turn toward who is up, get out of the way."""
+        inside, pose = self._in_exit_zone(state), state.base_pose_in_world
         found = self._resident(state)
-        if found is not None and self._in_view(state, found):
-            if not self._in_exit_zone(state):
-                return np.zeros(2)
-            if math.dist(found[:2], state.base_pose_in_world[:2]) < 1.5:
-                return np.array([-0.15, 0.0])
-        return self._drive(state, rest)
+        seen = found is not None and self._in_view(state, found)
+        if not inside and (seen or state.extras[_ACKNOWLEDGED] > 0.5):
+            return np.zeros(2)
+        if found is None:
+            return self._drive(state, self.task.settings.route.lookout_m)
+        away = math.dist(found[:2], pose[:2])
+        if inside and away < _CROWDED_M:
+            # Nobody is to wait behind the robot in the door.
+            return np.array([-0.15, 0.0])
+        if found[1] < self.task.site[Figure.WALL_Y]:
+            lane = self.task.route[0, 1]
+            return self._steer(state, np.array([found[0] - 1.0, lane]), _CRUISE_M_S)
+        if not inside and pose[1] > self.task.site[Figure.WALL_Y]:
+            return self._turn_to(state, found)
+        return self._drive(state, self.task.settings.route.lookout_m)
+
+    def _turn_to(self, state: State, place: Array) -> Array:
+        """Turn on the spot until a place is ahead."""
+        pose = state.base_pose_in_world
+        turn = math.atan2(place[1] - pose[1], place[0] - pose[0]) - yaw_of(pose)
+        return np.array([0.0, _limited(_wrapped(turn), _TURN_RAD_S)])
 
     def _in_exit_zone(self, state: State) -> bool:
         f, k = self.task.site, Figure.EXIT

@@ -104,7 +104,7 @@ def replay(options: argparse.Namespace) -> int:
     films: list[Any] = []
 
     def film(cycle: Any) -> Any:
-        from physai.demo import Film
+        from physai.report.film import Film
 
         films.append(Film(cycle, Path(options.video)))
         return films[0].take

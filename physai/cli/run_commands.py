@@ -278,7 +278,7 @@ class _Film:
     """Takes a picture of every second step."""
 
     def __init__(self, cycle: Any, file: str) -> None:
-        from physai.demo import Film
+        from physai.report.film import Film
 
         self._film = Film(cycle, Path(file))
 

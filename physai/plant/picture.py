@@ -50,7 +50,9 @@ _COLORS = (
     _TROUSERS,
 )
 _COVER = (0.92, 0.93, 0.95, 1.0)
-_LIPS = (0.72, 0.30, 0.30, 1.0)
+_LIPS, _FOOD = (0.62, 0.22, 0.24, 1.0), (0.93, 0.60, 0.16, 1.0)
+_ABOVE, _BELOW = np.array([176.0, 190.0, 202.0]), np.array([226.0, 232.0, 236.0])
+"""Background, from the upper to the lower edge."""
 _DEFAULT_CAMERA = CameraConfig(position_m=(1.9, -1.5, 1.55), target_m=(0.6, 0.0, 0.95))
 
 
@@ -69,6 +71,8 @@ class Picture:
     ) -> None:
         self.config, self.robot = config, robot
         self.width, self.height = width, height
+        shade = np.linspace(0.0, 1.0, height)[:, None, None]
+        self._background = (_ABOVE + shade * (_BELOW - _ABOVE)).astype(np.uint8)
         self._client = pybullet.connect(pybullet.DIRECT)
         self._open = True
         self._body = self._load_robot()
@@ -77,9 +81,14 @@ class Picture:
         self._people: list[list[int]] = []
         self._lips: list[int] = []
         self._radii: list[list[tuple[float, float]]] = []
+        self._food = self._shape(pybullet.GEOM_SPHERE, _FOOD, radius=0.010)
 
     def draw(
-        self, state: State, camera: str | CameraConfig = "", mouth: Array | None = None
+        self,
+        state: State,
+        camera: str | CameraConfig = "",
+        mouth: Array | None = None,
+        food: float = 0.0,
     ) -> Image:
         """Return a picture of a state (usually the true one).
 
@@ -87,6 +96,7 @@ class Picture:
             state: Joint positions and people are drawn.
             camera: Name of a camera of the scene, or a camera.
             mouth: (3,) middle of the lips, world [m]; None draws no mouth.
+            food: Share of a bite on the utensil, drawn at the tool's frame.
 
         Returns:
             (height, width, 3) uint8, RGB.
@@ -94,30 +104,31 @@ class Picture:
         for joint, value in zip(self._joints, state.actuator_position, strict=True):
             self._call(pybullet.resetJointState, self._body, joint, float(value))
         self._place_people(state.people, mouth)
+        x, y, z = state.tool_pose_in_world[:3].tolist()
+        self._move(self._food, (x, y, z + 0.006) if food > 0.05 else (0, 0, -5))
         view = self._camera(camera)
         matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
         projection = pybullet.computeProjectionMatrixFOV(
             view.field_of_view_deg, self.width / self.height, 0.05, 8.0
         )
-        image = self._call(
+        drawn = self._call(
             pybullet.getCameraImage,
             self.width,
             self.height,
             matrix,
             projection,
-            lightDirection=(1.0, -2.0, 3.0),
+            lightDirection=(0.6, -1.2, 3.0),
             lightColor=(1.0, 1.0, 1.0),
             shadow=1,
             lightAmbientCoeff=0.62,
             lightDiffuseCoeff=0.45,
             lightSpecularCoeff=0.15,
             renderer=pybullet.ER_TINY_RENDERER,
-        )[2]
-        return np.ascontiguousarray(
-            np.reshape(np.asarray(image, dtype=np.uint8), (self.height, self.width, 4))[
-                :, :, :3
-            ]
         )
+        shape = (self.height, self.width)
+        image = np.reshape(np.asarray(drawn[2], dtype=np.uint8), (*shape, 4))[:, :, :3]
+        nothing = np.reshape(np.asarray(drawn[4]), shape) < 0
+        return np.where(nothing[:, :, None], self._background, image)
 
     def project(self, points: Array, camera: str | CameraConfig = "") -> Array:
         """Return (m, 2) pixel positions of (m, 3) world points, for overlays."""
@@ -216,13 +227,9 @@ class Picture:
 
     def _furnish(self) -> None:
         floor = self._shape(
-            pybullet.GEOM_BOX, (0.90, 0.89, 0.87, 1.0), halfExtents=(3.0, 3.0, 0.01)
+            pybullet.GEOM_BOX, (0.80, 0.80, 0.78, 1.0), halfExtents=(4.0, 4.0, 0.01)
         )
         self._move(floor, (0.5, 0.0, -0.01))
-        wall = self._shape(
-            pybullet.GEOM_BOX, (0.93, 0.95, 0.95, 1.0), halfExtents=(3.0, 0.02, 1.6)
-        )
-        self._move(wall, (0.5, 1.6, 1.6))
         for box in self.config.scene.boxes:
             body = self._shape(
                 pybullet.GEOM_BOX,
@@ -246,7 +253,7 @@ class Picture:
         while len(self._people) < len(people):
             self._people.append([-1] * SEGMENT_COUNT)
             self._radii.append([(0.0, 0.0)] * SEGMENT_COUNT)
-            self._lips.append(self._shape(pybullet.GEOM_SPHERE, _LIPS, radius=0.016))
+            self._lips.append(self._shape(pybullet.GEOM_SPHERE, _LIPS, radius=0.011))
         for p, capsules in enumerate(people):
             for s, row in enumerate(capsules):
                 self._place_segment(p, s, row)

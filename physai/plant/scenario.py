@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from physai.body.people import PlacedPersonConfig
 from physai.config import Config
 from physai.errors import ConfigError
+from physai.plant.camera_settings import RgbdConfig
 from physai.plant.contact import ContactSettings
 from physai.plant.faults import FaultConfig
 from physai.plant.ground import GroundConfig
@@ -60,6 +61,8 @@ class PlantConfig(Config):
     """How well a robot that drives knows where it is; None for exactly."""
     lidar: LidarErrorConfig | None = None
     """Errors of the lidar that the robot carries; None leaves it off."""
+    cameras: dict[str, RgbdConfig] = Field(default_factory=dict)
+    """Cameras of the observation ``rgbd``, by name; they cost nothing unless asked for."""
     process: dict[str, Any] | None = None
     """What else goes on (:mod:`physai.plant.process`): ``kind`` and its values."""
 

@@ -9,7 +9,7 @@ forces back. Afterwards trackers and sensors look at the result.
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -37,6 +37,10 @@ from physai.plant.tracker import BodyTracker
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.types import Array, Command, Contact, State, Truth
+
+if TYPE_CHECKING:
+    from physai.plant.camera import Camera
+    from physai.plant.camera_world import CameraWorld
 
 __all__ = ["SimulatedPlant"]
 
@@ -87,6 +91,8 @@ class SimulatedPlant:
             self._lidar = self._make_lidar(config)
         eye = config.tracker.eye
         self._sight = None if eye is None else Sight(eye, config.scene, self.kinematics)
+        self._cameras: list[Camera] = []
+        self._camera_world: CameraWorld | None = None
         self.people: list[AnyPerson] = []
         self._contact: ContactModel | None = None
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
@@ -130,6 +136,8 @@ class SimulatedPlant:
         )
         if self._lidar is not None:
             self._lidar.reset(seed)
+        for camera in self._cameras:
+            camera.reset(seed)
         self._pose_sensor = (
             PoseSensor(self.config.localisation, seed, steps)
             if self.config.localisation is not None
@@ -151,6 +159,24 @@ class SimulatedPlant:
         assert config.lidar is not None
         mounted = mounted_lidar(self.robot.lidar, config.lidar)
         return Lidar(mounted, self.robot, config.scene)
+
+    def watch(self) -> None:
+        """Switch the cameras on: from the next reset on, states have images.
+
+        Raises:
+            ConfigError: If the plant has no camera.
+        """
+        from physai.plant.camera import Camera
+        from physai.plant.camera_world import CameraWorld
+
+        if not self.config.cameras:
+            raise ConfigError("plant.cameras: there is none, so nothing can be watched")
+        if not self._cameras:
+            self._camera_world = CameraWorld(self.config.scene)
+            self._cameras = [
+                Camera(camera, self.robot, self._camera_world, name)
+                for name, camera in self.config.cameras.items()
+            ]
 
     def read(self) -> State:
         """Return what sensors and trackers say."""
@@ -209,6 +235,8 @@ class SimulatedPlant:
     def close(self) -> None:
         """Release the engine; twice does no harm."""
         self.dynamics.close()
+        if self._camera_world is not None:
+            self._camera_world.close()
 
     def _place_robot(self, scenario: Scenario) -> None:
         position = np.array(scenario.robot_position_rad)
@@ -378,6 +406,19 @@ class SimulatedPlant:
             self._lidar.observe(self.time_s, self.kinematics, capsules)
         if self._process is not None:
             self._process.look(self.time_s, self.step_count, self.people)
+        for camera in self._cameras:
+            camera.observe(self.time_s, self.kinematics, capsules, self._boxes())
+
+    def _boxes(self) -> Array | None:
+        """Return (K, 10) pose and size of the process's boxes; None without."""
+        boxes = getattr(self._process, "boxes", None)
+        return None if boxes is None else boxes()
+
+    def _images(self) -> dict[str, Any] | None:
+        """Return the images of every camera that has delivered one."""
+        if not self._cameras:
+            return None
+        return {k: v for c in self._cameras for k, v in (c.images or {}).items()}
 
     def _assemble(self) -> None:
         """Build State and Truth; nothing of them is written to again."""
@@ -432,6 +473,7 @@ class SimulatedPlant:
             range_age,
             extras,
             ages,
+            self._images(),
         )
         if self._faults is not None:
             state = self._faults.apply_to_state(state, self.time_s)

@@ -275,6 +275,13 @@ class RobotServer:
             self.plant.apply(self._current())
             self.plant.advance()
             state = self.plant.read()
+            # The period is simulated in a moment; what it ended in is told at its end.
+            wait = deadline - time.monotonic()
+            if wait > 0.0:
+                time.sleep(wait)
+            else:
+                self.statistics["late"] += 1
+                deadline = time.monotonic()
             speed = float(np.abs(state.actuator_velocity).max())
             self._moving = speed > 0.01
             self.largest_speed = max(self.largest_speed, speed)
@@ -282,12 +289,6 @@ class RobotServer:
             self._publish(state)
             if state.sequence * self.period_s > limit:
                 self.plant.reset(self.scenario)
-            wait = deadline - time.monotonic()
-            if wait > 0.0:
-                time.sleep(wait)
-            else:
-                self.statistics["late"] += 1
-                deadline = time.monotonic()
 
     def _current(self) -> Command:
         """Return the command to execute: the newest if fresh, otherwise standstill."""

@@ -292,6 +292,7 @@ class ProtectiveFieldSpeed(Rule):
     """
 
     signal, unit, section = Signal.PROTECTIVE_FIELD, "1", "field"
+    by_push = True
 
 
 class Geofence(Rule):
@@ -302,6 +303,7 @@ class Geofence(Rule):
     """
 
     signal, unit, section = Signal.GEOFENCE, "1", "fence"
+    by_push = True
 
 
 class AreaIntrusion(Rule):
@@ -317,6 +319,7 @@ class AreaSpeed(Rule):
     """Speed above what the areas permit, as a share of the maker's speed limit."""
 
     signal, unit, section = Signal.AREA_SPEED, "1", "areas"
+    by_push = True
 
 
 class Inclination(Rule):
@@ -326,12 +329,14 @@ class Inclination(Rule):
     """
 
     signal, unit, section = Signal.INCLINATION, "1", "stability"
+    by_push = True
 
 
 class StabilitySpeed(Rule):
     """Speed above what slope, curve and lift height permit, as a share."""
 
     signal, unit, section = Signal.STABILITY_SPEED, "1", "stability"
+    by_push = True
 
 
 class CarryingSpeed(Rule):

@@ -60,30 +60,32 @@ def reset_stop(url):
         ).call({})
 
 
+def deploy_in_time(url, out, **arguments):
+    """Deploy; again if this machine was too busy for the loop, which then ends itself."""
+    for attempt in range(5):
+        reset_stop(url)
+        result = deploy(
+            "expert", "franka", url=url, out=out / str(attempt), **arguments
+        )
+        if result["ended"] != "period overrun":
+            break
+    return result, out / str(attempt)
+
+
 def test_shadow_sends_nothing_and_full_moves_and_stops(robot, tmp_path):
-    reset_stop(robot)
     hardware = load_bridge("franka")
-    shadow = deploy(
-        "expert",
-        "franka",
-        url=robot,
-        stage="shadow",
-        duration_s=1.0,
-        out=tmp_path / "shadow",
+    shadow, _ = deploy_in_time(
+        robot, tmp_path / "shadow", stage="shadow", duration_s=1.0
     )
     assert shadow["steps"] == 20 and shadow["robot"]["commands"] == 0
-    full = deploy(
-        "expert",
-        "franka",
-        url=robot,
-        stage="full",
-        person="Hanako",
-        duration_s=3.0,
-        out=tmp_path / "full",
+    full, folder = deploy_in_time(
+        robot, tmp_path / "full", stage="full", person="Hanako", duration_s=3.0
     )
     assert full["steps"] == 60 and full["robot"]["commands"] >= 55
     assert full["robot"]["stale"] == 0 and full["stop_confirmed"]
-    assert verify_ledger(tmp_path / "full" / "ledger.jsonl", {}).ok
+    # Nothing measures the food on a real robot: unknown is not a failure.
+    assert full["success"] is None
+    assert verify_ledger(folder / "ledger.jsonl", {}).ok
     with Node("operator", robot, hardware.allowed()) as node:
         time.sleep(0.5)
         answer = status(node, hardware)
@@ -269,6 +271,26 @@ def test_a_joint_state_without_a_stamp_has_no_known_age(plants):
     with pytest.raises(LinkError, match="no time stamp"):
         plant._on_joints(message)
     assert plant.read().actuator_age_s == np.inf
+
+
+def test_the_stop_that_ends_a_session_is_in_its_ledger(robot, tmp_path):
+    """A latched stop is the last step; its entry must not be lost with it."""
+    reset_stop(robot)
+    code = "import numpy as np\n\ndef act(o): return np.full(6, np.nan)\n"
+    code += "class P:\n    reset = lambda s: None\n    act = lambda s, o: act(o)\n"
+    code += "def make(env): return P()\n"
+    (tmp_path / "not_a_number.py").write_text(code)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        result = deploy(
+            "not_a_number:make", "franka", url=robot, person="Hanako", out=tmp_path
+        )
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert result["ended"] == "latched stop"
+    stops = [e for e in read_ledger(tmp_path / "ledger.jsonl") if e.kind == "stop"]
+    assert [entry.facts["rule"] for entry in stops] == ["input_integrity"]
+    assert result["stop_confirmed"]
 
 
 def test_a_second_session_keeps_the_episode_and_report_of_the_first(robot, tmp_path):

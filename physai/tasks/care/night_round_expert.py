@@ -40,8 +40,8 @@ _BADGE_M = 0.9
 _BED_MARGIN_M = 0.12
 _SIDE_M = 0.13
 """How far it gives way to a sheet."""
-_CROWDED_M = 1.5
-"""Somebody so near to a robot in the door waits for it."""
+_REPORT_PAUSE = 60
+"""Steps between two reports."""
 
 (
     _MISSION,
@@ -77,22 +77,24 @@ class NightRoundExpert:
     def reset(self) -> None:
         """Start an episode."""
         self._handling = False
-        self._reporting = 0
+        self._reporting, self._told_fall = 0, False
         self._side = 0.0
 
     def act(self, state: State) -> npt.NDArray[np.float32]:
         """Return the action for a state."""
-        base, arm, opens = np.zeros(2), np.zeros(3), 0.0
-        if state.extras[_MISSION] < 0.5:
-            if self._handling or self._beside(state):
-                self._handling = True
-                arm, opens = self._handle(state)
-            else:
-                base = self._drive(state, 0.0)
+        base, arm, turn, opens = np.zeros(2), np.zeros(3), np.zeros(3), 0.0
+        found = self._resident(state)
+        if state.extras[_MISSION] > 0.5:
+            base = self._search(state, found)
+        elif self._handling or self._beside(state):
+            self._handling = True
+            arm, opens = self._handle(state)
+            turn = self._level(state)
+        elif found is not None and self._in_the_way(state, found):
+            base = self._leave_door(state, found)
         else:
-            base = self._search(state)
-        turn = self._level(state) if self._handling else np.zeros(3)
-        return self._action(base, arm, turn, opens, self._report(state))
+            base = self._drive(state, 0.0)
+        return self._action(base, arm, turn, opens, self._report(state, found))
 
     # Driving
 
@@ -181,25 +183,39 @@ class NightRoundExpert:
 
     # Searching and reporting
 
-    def _search(self, state: State) -> Array:
+    def _search(self, state: State, found: Array | None) -> Array:
         """Base speeds of a search: look, turn toward who is up, get out of the way."""
         inside, pose = self._in_exit_zone(state), state.base_pose_in_world
-        found = self._resident(state)
-        seen = found is not None and self._in_view(state, found)
-        if not inside and (seen or state.extras[_ACKNOWLEDGED] > 0.5):
-            return np.zeros(2)
         if found is None:
+            if state.extras[_ACKNOWLEDGED] > 0.5 and not inside:
+                return np.zeros(2)
             return self._drive(state, self.task.settings.route.lookout_m)
-        away = math.dist(found[:2], pose[:2])
-        if inside and away < _CROWDED_M:
-            # Nobody is to wait behind the robot in the door.
-            return np.array([-0.15, 0.0])
-        if found[1] < self.task.site[Figure.WALL_Y]:
+        seen = self._in_view(state, found)
+        if seen or state.extras[_ACKNOWLEDGED] > 0.5:
+            return self._leave_door(state, found)
+        wall = self.task.site[Figure.WALL_Y]
+        if found[1] < wall:
             lane = self.task.route[0, 1]
             return self._steer(state, np.array([found[0] - 1.0, lane]), _CRUISE_M_S)
-        if not inside and pose[1] > self.task.site[Figure.WALL_Y]:
+        if not inside and pose[1] > wall:
             return self._turn_to(state, found)
         return self._drive(state, self.task.settings.route.lookout_m)
+
+    def _leave_door(self, state: State, found: Array) -> Array:
+        """Back out of the exit zone, away from whoever may want through; or stand."""
+        if not self._in_exit_zone(state):
+            return np.zeros(2)
+        pose = state.base_pose_in_world
+        yaw = yaw_of(pose)
+        ahead = (found[0] - pose[0]) * math.cos(yaw) + (found[1] - pose[1]) * math.sin(
+            yaw
+        )
+        return np.array([-_DOOR_M_S if ahead > 0.0 else _DOOR_M_S, 0.0])
+
+    def _in_the_way(self, state: State, place: Array) -> bool:
+        """Whether somebody is up in the room, and the robot not yet."""
+        room, y = self.task.site[Figure.WALL_Y], state.base_pose_in_world[1]
+        return bool(place[1] > room and -0.2 < y < room + 1.1)
 
     def _turn_to(self, state: State, place: Array) -> Array:
         """Turn on the spot until a place is ahead."""
@@ -234,17 +250,16 @@ class NightRoundExpert:
         yaw = yaw_of(pose)
         return sees(pose[0], pose[1], yaw, place[0], place[1], reach, f)
 
-    def _report(self, state: State) -> float:
+    def _report(self, state: State, found: Array | None) -> float:
         """1 for one step when a resident is seen who is not yet reported."""
         self._reporting -= 1
-        found = self._resident(state)
         if found is None or not self._in_view(state, found):
             return 0.0
-        low = 0.5 * float(found[2]) < 0.5 * self.task.site[Figure.FLOOR_HEIGHT]
-        known = state.extras[_ACKNOWLEDGED] > (1.5 if low else 0.5)
+        low = bool(found[2] < self.task.site[Figure.FLOOR_HEIGHT])
+        known = self._told_fall if low else state.extras[_ACKNOWLEDGED] > 0.5
         if known or self._reporting > 0:
             return 0.0
-        self._reporting = 80
+        self._told_fall, self._reporting = low, _REPORT_PAUSE
         return 1.0
 
     def _action(

@@ -1,0 +1,147 @@
+"""Episodes as pictures and videos: the scene, the guard's words, the margins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from physai.plant.picture import Image, Picture
+from physai.record.episode import StepRecord
+from physai.tasks.cycle import Cycle
+from physai.types import Action
+
+__all__ = ["Film", "draw_step"]
+
+
+class Film:
+    """A video of an episode: scene, smallest margins and the guard's words.
+
+    Args:
+        cycle: The cycle that is filmed.
+        file: An ``.mp4``.
+        every: Take every so many steps.
+
+    Raises:
+        MissingExtraError: Without OpenCV.
+    """
+
+    def __init__(self, cycle: Cycle, file: Path, every: int = 2) -> None:
+        from physai.record.video import VideoWriter
+
+        self.cycle, self.every = cycle, every
+        self.picture = Picture(cycle.environment.plant, cycle.task.robot, 640, 480)
+        self.writer = VideoWriter(file, cycle.environment.control_hz / every)
+        self._count = 0
+
+    def take(self, record: StepRecord) -> None:
+        """Add a step."""
+        self._count += 1
+        if self._count % self.every == 0:
+            self.writer.write(draw_step(self.picture, self.cycle, record))
+
+    def close(self) -> None:
+        """Write the file."""
+        self.writer.close()
+        self.picture.close()
+
+
+def draw_step(
+    picture: Picture, cycle: Cycle, record: StepRecord, camera: str = ""
+) -> Image:
+    """Return a picture of a step with the guard's state drawn over it.
+
+    Args:
+        picture: Where to draw.
+        cycle: Gives the names of the rules.
+        record: The step.
+        camera: Name of a camera of the scene.
+    """
+    state = record.state if record.truth is None else record.truth.state
+    mouth = state.extras[:3] if len(state.extras) >= 3 else None
+    names = cycle.environment.extras
+    food = state.extras[names.index("food_on_spoon")] if "food_on_spoon" in names else 0
+    image = picture.draw(state, camera, mouth, float(food))
+    _draw_decision(image, record)
+    if record.truth_margins is not None:
+        _draw_margins(image, cycle, record.truth_margins)
+    return image
+
+
+_GREEN, _AMBER, _RED = (40, 130, 70), (200, 120, 20), (190, 40, 40)
+_WORDS = {
+    Action.NONE: ("the command passes", _GREEN),
+    Action.SLOW: ("slows the arm", _AMBER),
+    Action.LIMIT: ("limits the motion", _AMBER),
+}
+
+
+def _draw_decision(image: Image, record: StepRecord) -> None:
+    """Write the guard's decision into a bar at the top."""
+    import cv2
+
+    width = image.shape[1]
+    unit = width / 640.0
+    words, color = _WORDS.get(record.decision.action, ("stops the arm", _RED))
+    bar = round(56 * unit)
+    cv2.rectangle(image, (0, 0), (width, bar), (250, 250, 250), -1)
+    cv2.rectangle(image, (0, 0), (round(10 * unit), bar), color, -1)
+    _write(image, f"{record.time_s:4.1f} s   guard: {words}", (20, 24), 0.62, color)
+    said = record.decision.sentence.split(" [")[0]
+    _write(image, said[:78], (20, 46), 0.46, (60, 70, 80))
+
+
+def _draw_margins(image: Image, cycle: Cycle, margins: Any, count: int = 4) -> None:
+    """Draw the smallest true margins on a light panel at the lower left."""
+    import cv2
+
+    unit = image.shape[1] / 640.0
+    low, right = image.shape[0] - round((24 * count + 30) * unit), round(330 * unit)
+    panel = image[low:, :right]
+    panel[:] = (0.25 * panel + 0.75 * 255).astype(np.uint8)
+    _write(
+        image,
+        "smallest true margins (0: limit)",
+        (10, low / unit + 18),
+        0.42,
+        (60, 70, 80),
+    )
+    order = np.argsort(np.nan_to_num(margins, nan=-9.0))[:count]
+    for row, index in enumerate(order):
+        y = low / unit + 30 + 24 * row
+        title = cycle.spec.config.rules[index].title.en
+        _write(image, title[:27], (10, y + 13), 0.44, (30, 40, 50))
+        good = margins[index] >= 0.0
+        share = float(np.clip(np.nan_to_num(margins[index], nan=-1.0), 0.0, 1.0))
+        left, length = 225 * unit, (95 * share if good else 95) * unit
+        cv2.rectangle(
+            image,
+            (round(left), round((y + 3) * unit)),
+            (round(left + max(3.0, length)), round((y + 13) * unit)),
+            _GREEN if good else _RED,
+            -1,
+        )
+
+
+def _write(
+    image: Image,
+    text: str,
+    place: tuple[float, float],
+    size: float,
+    color: tuple[int, int, int],
+) -> None:
+    """Write a line; place and size are for a picture 640 pixels wide."""
+    import cv2
+
+    unit = image.shape[1] / 640.0
+    cv2.putText(
+        image,
+        text,
+        (round(place[0] * unit), round(place[1] * unit)),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        size * unit,
+        color,
+        max(1, round(unit)),
+        cv2.LINE_AA,
+    )

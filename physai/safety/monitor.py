@@ -369,6 +369,8 @@ class Monitor:
         self.work_buffer = np.zeros(work_length(self.size))
         self.work = w = work_of(self.work_buffer, self.size)
         w.previous_velocity[:] = previous
+        # Without a gate, nothing but the floor toward head and neck is permitted there.
+        w.gate[:2] = self.parameters[Parameter.HEAD_FLOOR]
         w.gate[2:4] = w.excess[3] = np.inf
         w.excess[:2] = -np.inf
         w.shape_segment[:] = -1

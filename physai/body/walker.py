@@ -253,6 +253,15 @@ class Walker:
         }
         return np.array([values[key] for key in BODY_NAMES])
 
+    @property
+    def place(self) -> tuple[float, float]:
+        """Where the feet are, x and y in the world [m]."""
+        return float(self._motion[0]), float(self._motion[1])
+
+    def set_floor(self, height_m: float) -> None:
+        """Walk on from now on at this height of the floor [m], on ground that rises."""
+        self._body[BODY_NAMES.index("floor_m")] = height_m
+
     def reset(self) -> None:
         """Stand (or lie) as at the beginning of the episode."""
         self._motions = [

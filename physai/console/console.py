@@ -161,20 +161,22 @@ class Console:
     def _build_zones(self) -> None:
         """Draw where the tool may be, and the zone of reduced speed at the face."""
         scene, spec = self._server.scene, self._spec.config
-        low = np.array(spec.workspace.minimum_m)
-        high = np.array(spec.workspace.maximum_m)
-        corners = np.array(list(itertools.product((0, 1), repeat=3)))
-        edges = [
-            (a, b)
-            for a, b in itertools.combinations(corners, 2)
-            if np.abs(a - b).sum() == 1
-        ]
-        scene.add_line_segments(
-            "/zones/workspace",
-            points=low + np.array(edges) * (high - low),
-            colors=(60, 120, 190),
-            line_width=1.5,
-        )
+        if spec.workspace is not None:
+            low = np.array(spec.workspace.minimum_m)
+            high = np.array(spec.workspace.maximum_m)
+            corners = np.array(list(itertools.product((0, 1), repeat=3)))
+            edges = [
+                (a, b)
+                for a, b in itertools.combinations(corners, 2)
+                if np.abs(a - b).sum() == 1
+            ]
+            scene.add_line_segments(
+                "/zones/workspace",
+                points=low + np.array(edges) * (high - low),
+                colors=(60, 120, 190),
+                thickness=1.5,
+                thickness_units="screen",
+            )
         self._face_zone = None
         if spec.gate is not None:
             self._face_zone = scene.add_icosphere(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from physai.errors import ConfigError
+from physai.errors import ConfigError, ContractError
 from physai.plant.banner import without_banner
 from physai.plant.bullet_base import BulletBase
 from physai.plant.dynamics import BaseStart
@@ -177,6 +177,28 @@ class BulletDynamics:
             speeds[:2] = start.linear_m_s, start.angular_rad_s
         self.set_velocity(speeds)
         self.read()
+
+    @property
+    def ground(self) -> Ground:
+        """What the robot drives on.
+
+        Raises:
+            ContractError: If it is bolted down.
+        """
+        if self._base is None:
+            raise ContractError("a robot that is bolted down drives on no ground")
+        return self._base.traction.ground
+
+    def set_payload(self, mass_kg: float) -> None:
+        """Change the mass of the robot's payload while it moves.
+
+        Raises:
+            ContractError: If the robot cannot carry so much.
+        """
+        if self._base is None:
+            raise ContractError("a robot that is bolted down carries no payload")
+        self._read_joints()
+        self._base.load(mass_kg, self.position, self._links)
 
     def set_velocity(self, target: Array) -> None:
         """Set the (n,) velocity targets of the motors, within the maker's torque."""

@@ -211,6 +211,20 @@ class BulletBase:
                 self._body, index, **change, physicsClientId=self._client
             )
 
+    def load(self, mass_kg: float, position: Array, links: list[int]) -> None:
+        """Change the mass of the payload while the robot moves.
+
+        Args:
+            mass_kg: Of the payload now.
+            position: (n,) of all actuators.
+            links: Bullet's index of every link of the tree.
+
+        Raises:
+            ContractError: If the robot cannot carry so much.
+        """
+        self._carry(mass_kg, links)
+        self.refresh(position)
+
     def refresh(self, position: Array) -> None:
         """Take the joints' (n,) positions into the common centre of mass."""
         k = self._kinematics

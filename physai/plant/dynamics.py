@@ -8,9 +8,12 @@ which engine runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from physai.types import Array
+
+if TYPE_CHECKING:
+    from physai.plant.ground import Ground
 
 __all__ = ["BaseStart", "Dynamics", "MobileDynamics"]
 
@@ -90,12 +93,22 @@ class MobileDynamics(Dynamics, Protocol):
             the world.
         steering_rad: Angle of the steered axle; 0 without one.
         wheel_load: (W,) normal force of every wheel in the last step [N].
+        ground: What it drives on.
     """
 
     base_pose: Array
     base_twist: Array
     steering_rad: float
     wheel_load: Array
+    ground: Ground
+
+    def set_payload(self, mass_kg: float) -> None:
+        """Change the mass of what the robot carries, as when a bed empties.
+
+        Raises:
+            ContractError: If the robot cannot carry so much.
+        """
+        ...
 
     def reset(self, position: Array, base: BaseStart | None = None) -> None:
         """Put the robot at (n,) positions; the base as it says.

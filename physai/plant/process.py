@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from physai.plant.dynamics import Dynamics
     from physai.robot.kinematics import Kinematics
 
-__all__ = ["PROCESSES", "Process", "load_process", "process_class"]
+__all__ = [
+    "PROCESSES",
+    "Locator",
+    "Process",
+    "load_process",
+    "process_class",
+]
 
 
 class Process(Protocol):
@@ -128,9 +134,28 @@ class Process(Protocol):
         ...
 
 
+@runtime_checkable
+class Locator(Protocol):
+    """A process that has the localisation of a robot that drives."""
+
+    def locate(
+        self, time_s: float, step: int, pose: Array, kinematics: Kinematics
+    ) -> Array:
+        """Return where the robot believes to be; called once a control step, first.
+
+        Args:
+            time_s: Plant clock [s].
+            step: Control step.
+            pose: (7,) where its base really is.
+            kinematics: Of the robot, posture now.
+        """
+        ...
+
+
 PROCESSES: Mapping[str, str] = MappingProxyType(
     {
         "delivery": "physai.plant.delivery:Delivery",
+        "haulage": "physai.plant.haulage:Haulage",
         "meal": "physai.plant.meal:Meal",
         "night_round": "physai.plant.night_round:NightRound",
     }

@@ -19,6 +19,7 @@ __all__ = [
     "LocalisationConfig",
     "PoseSensor",
     "SensorConfig",
+    "displaced",
 ]
 
 NonNegative = Annotated[float, Field(ge=0.0)]
@@ -65,20 +66,24 @@ class PoseSensor:
 
     def read(self, step: int, pose: Array) -> Array:
         """Return the measured (7,) pose of one control step."""
-        x, y, yaw = self._noise[min(step, len(self._noise) - 1)].tolist()
-        measured = pose.copy()
-        measured[0] += x
-        measured[1] += y
-        s, c = math.sin(0.5 * yaw), math.cos(0.5 * yaw)
-        qx, qy, qz, qw = pose[3:7].tolist()
-        # A turn about the world's vertical comes before the pose's own rotation.
-        measured[3:7] = (
-            c * qx - s * qy,
-            c * qy + s * qx,
-            c * qz + s * qw,
-            c * qw - s * qz,
-        )
-        return measured
+        return displaced(pose, *self._noise[min(step, len(self._noise) - 1)].tolist())
+
+
+def displaced(pose: Array, x: float, y: float, yaw: float) -> Array:
+    """Return a (7,) pose moved by x and y [m] and turned about the vertical [rad]."""
+    measured = pose.copy()
+    measured[0] += x
+    measured[1] += y
+    s, c = math.sin(0.5 * yaw), math.cos(0.5 * yaw)
+    qx, qy, qz, qw = pose[3:7].tolist()
+    # A turn about the world's vertical comes before the pose's own rotation.
+    measured[3:7] = (
+        c * qx - s * qy,
+        c * qy + s * qx,
+        c * qz + s * qw,
+        c * qw - s * qz,
+    )
+    return measured
 
 
 class JointSensor:

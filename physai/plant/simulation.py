@@ -17,10 +17,12 @@ from physai.body.behaviour import PersonView
 from physai.body.people import AnyPerson, make_person
 from physai.body.person import SEGMENT_COUNT
 from physai.body.regions import load_regions
+from physai.body.walker import Walker
 from physai.errors import ConfigError, ContractError
 from physai.plant.contact import ContactModel
 from physai.plant.dynamics import BaseStart, Dynamics, MobileDynamics
 from physai.plant.faults import FaultInjector
+from physai.plant.ground import Ground
 from physai.plant.lidar import Lidar, mounted_lidar
 from physai.plant.motion import (
     closing_speed,
@@ -29,7 +31,7 @@ from physai.plant.motion import (
     ramp,
     see_robot,
 )
-from physai.plant.process import Process, load_process
+from physai.plant.process import Locator, Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.plant.sensors import ForceSensor, JointSensor, PoseSensor
 from physai.plant.sight import Sight
@@ -71,8 +73,11 @@ class SimulatedPlant:
         self.base_pose = config.base_pose
         self.base_pose.setflags(write=False)
         self._mobile: MobileDynamics | None = None
+        self._ground: Ground | None = None
         if robot.base is not None:
             self._mobile = cast(MobileDynamics, dynamics)
+            uneven = config.ground is not None and config.ground.heights.kind != "flat"
+            self._ground = self._mobile.ground if uneven else None
         self.kinematics = Kinematics(robot, self.base_pose)
         self._count = len(robot.actuator_names)
         self._fingers = (
@@ -148,6 +153,7 @@ class SimulatedPlant:
             if self._make_process is not None
             else None
         )
+        self._locator = self._process if isinstance(self._process, Locator) else None
         self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
         self._look()
         self._assemble()
@@ -304,6 +310,8 @@ class SimulatedPlant:
         self._update_view()
         end_s = self.time_s + self.period_s
         for index, person in enumerate(self.people):
+            if self._ground is not None and isinstance(person, Walker):
+                person.set_floor(self._ground.height(*person.place))
             person.advance(end_s, self.period_s, self._view)
             self._speeds[index] = person.capsule_velocity
 
@@ -403,7 +411,7 @@ class SimulatedPlant:
         self._capsules = capsules
         self._tracker.observe(self.time_s, capsules)
         if self._lidar is not None:
-            self._lidar.observe(self.time_s, self.kinematics, capsules)
+            self._lidar.observe(self.time_s, self.kinematics, capsules, self._boxes())
         if self._process is not None:
             self._process.look(self.time_s, self.step_count, self.people)
         for camera in self._cameras:
@@ -419,6 +427,22 @@ class SimulatedPlant:
         if not self._cameras:
             return None
         return {k: v for c in self._cameras for k, v in (c.images or {}).items()}
+
+    def _whereabouts(self) -> tuple[Array, Array, Array]:
+        """Return true pose and twist of the base, and where the robot believes it is."""
+        if self._mobile is None:
+            return self.base_pose, _STILL_BASE, self.base_pose
+        base, twist = self._mobile.base_pose.copy(), self._mobile.base_twist.copy()
+        if self._locator is not None:
+            time_s, step = self.time_s, self.step_count
+            return (
+                base,
+                twist,
+                self._locator.locate(time_s, step, base, self.kinematics),
+            )
+        if self._pose_sensor is not None:
+            return base, twist, self._pose_sensor.read(self.step_count, base)
+        return base, twist, base
 
     def _assemble(self) -> None:
         """Build State and Truth; nothing of them is written to again."""
@@ -439,17 +463,12 @@ class SimulatedPlant:
             true_ranges = self._lidar.exact_range_m
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
         objects, found = _NO_OBJECTS, _NONE
+        base, twist, place = self._whereabouts()
         if self._process is not None:
             extras, ages = self._process.extras(self.time_s)
             exact, none, more = self._process.truth(self.kinematics, self._capsules)
             objects = self._process.objects()
             found = np.zeros(len(objects))
-        base, twist, place = self.base_pose, _STILL_BASE, self.base_pose
-        if self._mobile is not None:
-            base, twist = self._mobile.base_pose.copy(), self._mobile.base_twist.copy()
-            place = base
-            if self._pose_sensor is not None:
-                place = self._pose_sensor.read(self.step_count, base)
         force = self._force.read(self.step_count)
         state = State(
             self.time_s,

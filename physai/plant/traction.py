@@ -268,6 +268,35 @@ class Traction:
         force, moment = along @ self._driven, along @ self._arms
         return float(force) / self.step_s, float(moment) / self.step_s
 
+    def _lie(self, pose: Array) -> Array:
+        """Set the height of a (7,) pose by the plane under its wheels; the rotation.
+
+        The ground just under the middle may slope otherwise, from which Newton's method
+        finds the pose in which the base balances on one side.
+        """
+        heading = np.empty((3, 3))
+        rotation_from_quaternion(pose[3:], heading)
+        ahead = heading[:2, 0] / max(float(np.hypot(*heading[:2, 0])), 1e-9)
+        place, out = self._wheels[:, :2], np.zeros(4)
+        heights = np.empty(len(place))
+        for i, (x, y) in enumerate(place.tolist()):
+            ground_height(
+                pose[0] + x * ahead[0] - y * ahead[1],
+                pose[1] + x * ahead[1] + y * ahead[0],
+                self.ground.heights,
+                self.ground.grid,
+                out,
+            )
+            heights[i] = out[0]
+        plane = np.column_stack([np.ones(len(place)), place])
+        pose[2], along, across = np.linalg.lstsq(plane, heights, rcond=None)[0]
+        turned = np.array([[ahead[0], -ahead[1]], [ahead[1], ahead[0]]])
+        normal = np.array([*(turned @ [-along, -across]), 1.0])
+        normal /= np.linalg.norm(normal)
+        left = np.cross(normal, heading[:, 0])
+        left /= np.linalg.norm(left)
+        return np.column_stack([np.cross(left, normal), left, normal])
+
     def rest_pose(self, body: Body, gravity: Array) -> Array:
         """Return the (7,) pose in which the base stands still at its place and heading.
 
@@ -278,14 +307,8 @@ class Traction:
             body: Mass, centre of mass and the wanted place.
             gravity: (3,) [m/s2].
         """
-        ground, pose, out = self.ground, body.pose.copy(), np.zeros(4)
-        ground_height(pose[0], pose[1], ground.heights, ground.grid, out)
-        pose[2] = out[0]
-        heading = np.empty((3, 3))
-        rotation_from_quaternion(pose[3:], heading)
-        left = np.cross(out[1:], heading[:, 0])
-        left /= np.linalg.norm(left)
-        rotation = np.column_stack([np.cross(left, out[1:]), left, out[1:]])
+        ground, pose = self.ground, body.pose.copy()
+        rotation = self._lie(pose)
 
         def unbalance(change: Array) -> Array:
             new, result = pose.copy(), np.empty(3)

@@ -335,7 +335,9 @@ class Monitor:
         made = []
         for name, given in spec.config.sections.items():
             found, values = load_section(name, given)
-            made.append(found(values, spec.robot, self.truth_view, self.caps, reaction))
+            section = found(values, spec.robot, self.truth_view, self.caps, reaction)
+            section.bind(spec.extras)
+            made.append(section)
         return made
 
     def _gate_vector(self) -> Array:

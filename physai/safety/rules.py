@@ -48,9 +48,10 @@ class Signal(enum.IntEnum):
     AREA_SPEED = 27
     INCLINATION = 28
     STABILITY_SPEED = 29
-    CARRYING_SPEED = 30
-    LOAD_TILT = 31
-    COUNT = 32
+    CROSSING = 30
+    CARRYING_SPEED = 31
+    LOAD_TILT = 32
+    COUNT = 33
     """The signals of rules about extras come after these."""
 
 
@@ -306,6 +307,15 @@ class Geofence(Rule):
     by_push = True
 
 
+class Crossing(Rule):
+    """Speed above that from which the base stops before a closed crossing, as a share.
+
+    v Tr + v^2 / 2a measured on the machine; MLIT rules for automated construction.
+    """
+
+    signal, unit, section = Signal.CROSSING, "1", "crossing"
+
+
 class AreaIntrusion(Rule):
     """1 while a person is, or could be, in an unmanned area.
 
@@ -396,6 +406,7 @@ RULES: dict[str, type[Rule]] = {
     "lidar_age": LidarAge,
     "protective_field": ProtectiveFieldSpeed,
     "geofence": Geofence,
+    "crossing": Crossing,
     "area_intrusion": AreaIntrusion,
     "area_speed": AreaSpeed,
     "inclination": Inclination,

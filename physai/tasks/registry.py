@@ -41,6 +41,7 @@ ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
     {
         "physai/CareFeeding-v0": "care/feeding",
         "physai/CareNightRound-v0": "care/night_round",
+        "physai/ConstructionHaul-v0": "construction/haul",
         "physai/LogisticsCrossing-v0": "logistics/crossing",
     }
 )
@@ -50,6 +51,7 @@ TASKS: Mapping[str, str] = MappingProxyType(
     {
         "care.feeding": "physai.tasks.care.feeding:CareFeeding",
         "care.night_round": "physai.tasks.care.night_round:CareNightRound",
+        "construction.haul": "physai.tasks.construction.haul:ConstructionHaul",
         "logistics.crossing": "physai.tasks.logistics.crossing:LogisticsCrossing",
     }
 )

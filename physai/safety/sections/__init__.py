@@ -23,6 +23,7 @@ __all__ = ["SECTIONS", "Section", "load_section"]
 SECTIONS: Mapping[str, str] = MappingProxyType(
     {
         "areas": "physai.safety.sections.areas:Areas",
+        "crossing": "physai.safety.sections.crossing:Crossing",
         "fence": "physai.safety.sections.fence:Fence",
         "field": "physai.safety.sections.field:ProtectiveField",
         "carrying": "physai.safety.sections.carrying:Carrying",

@@ -127,8 +127,62 @@ def _look(
         i = end
 
 
+@numba.njit(cache=True)
+def _turn_cap(
+    ranges: Array,
+    angles: Array,
+    place: Array,
+    box: Array,
+    reach: float,
+    detection: float,
+    speed: float,
+    most: float,
+    limits: Array,
+    out: Array,
+) -> float:
+    """Return how fast the robot may turn to one side [rad/s].
+
+    A faster turn would swing the corridor over something that is too near to stop for
+    at the speed that is driven now. Tried from small to large, each a factor above
+    the last, so that the answer is on the safe side.
+
+    Args:
+        ranges: (rays,) [m].
+        angles: (rays,) directions in the lidar's frame [rad].
+        place: (3,) of the lidar in the base frame: x, y [m], yaw [rad].
+        box: (4,) of the robot with its side margin [m].
+        reach: Largest range [m].
+        detection: Largest range at which a person is surely seen [m].
+        speed: Driven [m/s]; backward below 0.
+        most: Largest yaw rate to that side; its sign is the side.
+        limits: (4,) way kept free [m], object's speed [m/s], a [m/s2], Tr [s].
+        out: (2,) scratch.
+    """
+    side = 0 if speed >= 0.0 else 1
+    fast = max(abs(speed), _TURN_FROM_M_S)
+    allowed = 0.0
+    for k in range(_TURNS - 1, -1, -1):
+        rate = most / _TURN_FACTOR**k
+        curvature = rate / fast if side == 0 else -rate / fast
+        _look(ranges, angles, place, box, reach, curvature, detection, out)
+        free = _permitted(out[side] - limits[0], limits[1], limits[2], limits[3])
+        if not free >= abs(speed):
+            break
+        allowed = abs(rate)
+    return allowed
+
+
+_TURNS, _TURN_FACTOR = 10, 1.4
+_TURN_FROM_M_S = 0.2
+"""Slower than this, the corridor of a turn is that of this speed: standing, any turn
+would be one on the spot."""
+
+
 class ProtectiveField(Section):
     """Caps the base's speed by the free way; see the module.
+
+    The yaw rate is capped too: a truck that turns swings its corridor over what stood
+    beside it, at once and at full speed.
 
     Raises:
         ConfigError: If the robot has no lidar.
@@ -159,7 +213,7 @@ class ProtectiveField(Section):
         self._reach = lidar.range_max_m
         sees_back = lidar.field_of_view_rad > 1.9 * np.pi
         self._backward = np.inf if sees_back else values.unseen_speed_m_s
-        self._out = np.zeros(2)
+        self._out, self._scratch, self._limits = np.zeros(2), np.zeros(2), np.zeros(4)
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Look along the driven corridor and cap the speed."""
@@ -187,9 +241,39 @@ class ProtectiveField(Section):
         ahead = _permitted(out[0] - kept, speed, a, tr)
         behind = min(self._backward, _permitted(out[1] - kept, speed, a, tr))
         self.caps.cap(0, ahead, behind, self._kind)
+        if not self.truth_view:
+            self._cap_turns(state, v, tr)
         signals[Signal.PROTECTIVE_FIELD] = excess_of(
             np.array([v]),
             np.array([-behind]),
             np.array([ahead]),
             self.robot.velocity_max[:1],
         )
+
+    def _cap_turns(self, state: State, speed: float, reaction: float) -> None:
+        values = self._values
+        limits = self._limits
+        limits[:] = (
+            values.standstill_m,
+            values.object_speed_m_s,
+            values.deceleration_m_s2,
+            reaction,
+        )
+        ranges = np.ascontiguousarray(state.lidar_range_m)
+        most = float(self.robot.velocity_max[1])
+        left, right = (
+            _turn_cap(
+                ranges,
+                self._angles,
+                self._place,
+                self._box,
+                self._reach,
+                self._detection,
+                speed,
+                side * most,
+                limits,
+                self._scratch,
+            )
+            for side in (1.0, -1.0)
+        )
+        self.caps.cap(1, left, right, self._kind)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from physai.config import Config
+from physai.robot.footprint import (
+    edge_distance,
+    footprint_of,
+    inside_polygon,
+    ray_distance,
+)
 from physai.robot.kinematics import Kinematics
 from physai.types import Array, State
 
@@ -19,9 +25,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Caps",
     "Section",
+    "edge_distance",
     "excess_of",
     "footprint_of",
     "inside_polygon",
+    "ray_distance",
     "stopping_speed",
 ]
 
@@ -99,6 +107,10 @@ class Section(ABC):
         self.robot, self.truth_view, self.caps = robot, truth_view, caps
         self.reaction_time_s = reaction_time_s
 
+    def bind(self, extras: Mapping[str, int]) -> None:
+        """Take the place of every extra by name; most sections need none."""
+        self.extras = extras
+
     @abstractmethod
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Measure and cap.
@@ -142,73 +154,3 @@ def excess_of(velocity: Array, lower: Array, upper: Array, scale: Array) -> floa
         over = max(velocity[i] - upper[i], lower[i] - velocity[i]) / scale[i]
         worst = max(worst, over)
     return worst
-
-
-@numba.njit(cache=True)
-def inside_polygon(x: float, y: float, polygon: Array) -> bool:
-    """Return whether a place is inside a (K, 2) polygon (crossing number)."""
-    inside = False
-    k = polygon.shape[0]
-    for i in range(k):
-        j = (i + 1) % k
-        if (polygon[i, 1] > y) != (polygon[j, 1] > y):
-            along = (y - polygon[i, 1]) / (polygon[j, 1] - polygon[i, 1])
-            if x < polygon[i, 0] + along * (polygon[j, 0] - polygon[i, 0]):
-                inside = not inside
-    return inside
-
-
-@numba.njit(cache=True)
-def edge_distance(x: float, y: float, polygon: Array) -> float:
-    """Return the distance of a place from the edge of a (K, 2) polygon [m]."""
-    best = np.inf
-    k = polygon.shape[0]
-    for i in range(k):
-        j = (i + 1) % k
-        ex, ey = polygon[j, 0] - polygon[i, 0], polygon[j, 1] - polygon[i, 1]
-        size = ex * ex + ey * ey
-        share = 0.0
-        if size > 0.0:
-            share = ((x - polygon[i, 0]) * ex + (y - polygon[i, 1]) * ey) / size
-            share = min(1.0, max(0.0, share))
-        dx, dy = x - polygon[i, 0] - share * ex, y - polygon[i, 1] - share * ey
-        best = min(best, dx * dx + dy * dy)
-    return float(np.sqrt(best))
-
-
-@numba.njit(cache=True)
-def ray_distance(x: float, y: float, dx: float, dy: float, polygon: Array) -> float:
-    """Return the way from a place along a unit direction to a polygon's edge [m]."""
-    best = np.inf
-    k = polygon.shape[0]
-    for i in range(k):
-        j = (i + 1) % k
-        ex, ey = polygon[j, 0] - polygon[i, 0], polygon[j, 1] - polygon[i, 1]
-        cross = dx * ey - dy * ex
-        if abs(cross) < 1e-12:
-            continue
-        wx, wy = polygon[i, 0] - x, polygon[i, 1] - y
-        along = (wx * ey - wy * ex) / cross
-        share = (wx * dy - wy * dx) / cross
-        if along >= 0.0 and 0.0 <= share <= 1.0:
-            best = min(best, along)
-    return best
-
-
-def footprint_of(robot: Robot) -> npt.NDArray[np.float64]:
-    """Return x_min, x_max, y_min, y_max of the robot's shapes in its base frame [m].
-
-    Of the home posture; a section that matters for an outstretched tool adds a margin.
-    """
-    kinematics = Kinematics(robot)
-    capsules = kinematics.capsules()
-    ends = capsules[:, :6].reshape(-1, 3)
-    radius = np.repeat(capsules[:, 6], 2)
-    return np.array(
-        [
-            (ends[:, 0] - radius).min(),
-            (ends[:, 0] + radius).max(),
-            (ends[:, 1] - radius).min(),
-            (ends[:, 1] + radius).max(),
-        ]
-    )

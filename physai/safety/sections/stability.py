@@ -2,8 +2,8 @@
 
 A quasi-static support polygon: a machine whose centre of mass stands at height h over a
 base of half width b tips sideways where tan(roll) + a_lat / g = b / h, lengthwise the
-same. The guard permits a share of that angle, slows down on slopes and in curves, and
-ties the speed to the height of a lifted load (project table; ISO 3691-4 asks for
+same. The guard permits a share of that angle, slows down on slopes and in curves, lifts no
+load where it is not level enough, and ties the speed to the height of a lifted load (project table; ISO 3691-4 asks for
 stability in the worst load).
 """
 
@@ -54,6 +54,8 @@ class StabilityValues(Config):
     lateral_acceleration_m_s2: Positive
     """Permitted v times yaw rate."""
     lift: LiftValues | None = None
+    lift_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """The load may be lifted further only below this share of the inclination."""
     source: str
 
 
@@ -94,6 +96,8 @@ class Stability(Section):
             height = float(state.actuator_position[self._lift])
             table = np.interp(height, values.lift.height_m, values.lift.speed_m_s)
             speed = min(speed, float(table))
+            if not share <= values.lift_share:
+                self.caps.cap(self._lift, 0.0, np.inf, self._kind)
         v, w = state.actuator_velocity[:2].tolist()
         a = values.lateral_acceleration_m_s2
         # One step later at most one of the two has changed much: each is capped by the

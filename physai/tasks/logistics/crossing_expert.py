@@ -131,7 +131,7 @@ class CrossingExpert:
                 before = max(0.0, start - 0.1 - x)
                 speed = min(speed, math.sqrt(limit**2 + 2.0 * _BRAKE_M_S2 * before))
         stop = math.sqrt(2.0 * 0.4 * max(0.0, rest - 0.5 * _THERE_M))
-        if 0.0 < rest and rest > 0.5 * _THERE_M:
+        if rest > 0.0 and rest > 0.5 * _THERE_M:
             stop = max(stop * min(1.0, 0.3 + rest), _CREEP_M_S)
         return min(speed, stop)
 

@@ -71,7 +71,5 @@ class CrossingSampler(ScenarioSampler):
             yaw_rad=-1.5708 if start[1] > end[1] else 1.5708,
             waypoints_m=(start, end),
         )
-        placed = PlacedPersonConfig(
-            **dict(who), path=path, behaviours=draw.behaviours
-        )
+        placed = PlacedPersonConfig(**dict(who), path=path, behaviours=draw.behaviours)
         return ScenarioPerson(**dict(placed))

@@ -196,6 +196,7 @@ class ContactSpeed(Rule):
     """
 
     signal, unit = Signal.CONTACT_SPEED, "1"
+    by_push = True
 
 
 class ContactForce(Rule):

@@ -170,6 +170,7 @@ PROCESSES: Mapping[str, str] = MappingProxyType(
         "haulage": "physai.plant.haulage:Haulage",
         "handling": "physai.plant.handling:Handling",
         "meal": "physai.plant.meal:Meal",
+        "night_round": "physai.plant.night_round:NightRound",
     }
 )
 """Kind to class."""

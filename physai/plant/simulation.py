@@ -31,6 +31,7 @@ from physai.plant.motion import (
     ramp,
     see_robot,
 )
+from physai.plant.own_motion import OwnMotion
 from physai.plant.process import Locator, Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.plant.scene import Outline, Surface
@@ -101,6 +102,7 @@ class SimulatedPlant:
         self._camera_world: CameraWorld | None = None
         self.people: list[AnyPerson] = []
         self._contact: ContactModel | None = None
+        self._own = None if robot.base is None else OwnMotion(robot, self.period_s)
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
         self.time_s, self.step_count = 0.0, 0
         self.last_contact: Contact
@@ -234,6 +236,13 @@ class SimulatedPlant:
         self._look_at_robot()
         assert self._contact is not None
         self.last_contact = self._contact.contact()
+        if self._own is not None:
+            self.last_contact = self._own.judge(
+                self.last_contact,
+                self.dynamics.velocity,
+                self._velocity,
+                self.kinematics,
+            )
         if self._process is not None:
             self._process.advance(
                 self.period_s, self.kinematics, self.people, self.last_contact
@@ -301,6 +310,8 @@ class SimulatedPlant:
             self._no_age = np.zeros(count)
             self._no_age.setflags(write=False)
         self._contact.reset()
+        if self._own is not None:
+            self._own.reset()
         self._speeds[:] = 0.0
         self.last_contact = self._contact.contact()
 

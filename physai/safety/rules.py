@@ -56,7 +56,9 @@ class Signal(enum.IntEnum):
     AREA_MOTION = 35
     SWING_SECTOR = 36
     SERVICE_APPROACH = 37
-    COUNT = 38
+    CARRYING_SPEED = 38
+    LOAD_TILT = 39
+    COUNT = 40
     """The signals of rules about extras come after these."""
 
 
@@ -201,6 +203,7 @@ class ContactSpeed(Rule):
     """
 
     signal, unit = Signal.CONTACT_SPEED, "1"
+    by_push = True
 
 
 class ContactForce(Rule):
@@ -298,6 +301,7 @@ class ProtectiveFieldSpeed(Rule):
     """
 
     signal, unit, section = Signal.PROTECTIVE_FIELD, "1", "field"
+    by_push = True
 
 
 class Geofence(Rule):
@@ -308,6 +312,7 @@ class Geofence(Rule):
     """
 
     signal, unit, section = Signal.GEOFENCE, "1", "fence"
+    by_push = True
 
 
 class Crossing(Rule):
@@ -332,6 +337,7 @@ class AreaSpeed(Rule):
     """Speed above what the areas permit, as a share of the maker's speed limit."""
 
     signal, unit, section = Signal.AREA_SPEED, "1", "areas"
+    by_push = True
 
 
 class AreaMotion(Rule):
@@ -369,12 +375,32 @@ class Inclination(Rule):
     """
 
     signal, unit, section = Signal.INCLINATION, "1", "stability"
+    by_push = True
 
 
 class StabilitySpeed(Rule):
     """Speed above what slope, curve and lift height permit, as a share."""
 
     signal, unit, section = Signal.STABILITY_SPEED, "1", "stability"
+    by_push = True
+
+
+class CarryingSpeed(Rule):
+    """Speed of base or arm above what the other permits, as a share.
+
+    The arm moves while the base stands, and no faster than keeps its load level; see
+    :mod:`physai.safety.sections.carrying`.
+    """
+
+    signal, unit, section = Signal.CARRYING_SPEED, "1", "carrying"
+    by_push = True
+
+
+class LoadTilt(Rule):
+    """Tilt of what the hand carries, between the tool's -z and the vertical [rad]."""
+
+    signal, unit, section = Signal.LOAD_TILT, "rad", "carrying"
+    by_push = True
 
 
 class LoadAge(Rule):
@@ -459,6 +485,8 @@ RULES: dict[str, type[Rule]] = {
     "load_approach": LoadApproach,
     "load_speed": LoadSpeed,
     "load_release": LoadRelease,
+    "carrying_speed": CarryingSpeed,
+    "load_tilt": LoadTilt,
     "extra_above": ExtraAbove,
     "extra_below": ExtraBelow,
 }

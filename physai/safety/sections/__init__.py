@@ -29,6 +29,7 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
         "load": "physai.safety.sections.load:Load",
         "sector": "physai.safety.sections.sector:Sector",
         "services": "physai.safety.sections.services:Services",
+        "carrying": "physai.safety.sections.carrying:Carrying",
         "stability": "physai.safety.sections.stability:Stability",
     }
 )

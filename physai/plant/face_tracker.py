@@ -15,6 +15,7 @@ import numba
 import numpy as np
 from pydantic import Field
 
+from physai.body.people import AnyPerson
 from physai.config import Config
 from physai.plant.tracker import correlated_noise
 from physai.randomness import generator

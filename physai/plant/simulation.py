@@ -169,6 +169,9 @@ class SimulatedPlant:
             raise ConfigError(f"plant.lidar: {self.robot.name} carries no lidar")
         assert config.lidar is not None
         mounted = mounted_lidar(self.robot.lidar, config.lidar)
+        if self._ground is not None:
+            # What uneven ground returns is taken out by the site's map.
+            mounted = mounted.model_copy(update={"floor_z_m": None})
         return Lidar(mounted, self.robot, config.scene)
 
     def watch(self) -> None:

@@ -19,6 +19,7 @@ from physai.tasks.logistics.palletize_kernel import (
     CASE_YAW,
     HELD,
     LEFT,
+    MARGIN,
     MASS,
     SIZE,
     SLOT,
@@ -125,7 +126,10 @@ class PalletizeExpert:
         turn = _turn(tool_yaw(tool) + float(seen[SLOT_YAW] - seen[CASE_YAW]), tool)
         margin = _HOLDS_N_PER_KPA * float(seen[VACUUM]) / (9.81 * mass)
         cruise = _CRUISE_M_S * min(1.0, max(0.35, margin - 1.0))
-        self._gently = min(1.0, max(0.25, margin - 1.2))
+        # What is felt counts too: a case that is heavier on one side peels.
+        felt = 1.5 * (float(seen[MARGIN]) - 1.15)
+        self._gently = min(1.0, max(0.15, min(margin - 1.2, felt)))
+        cruise = min(cruise, _CRUISE_M_S * max(0.4, self._gently))
         over = tool[:3] + away
         if self._straight(across, turn):
             drop = -float(away[2])

@@ -37,7 +37,9 @@ def person(x, y, z=1.0):
 
 def sight(*boxes, yaw=0.0):
     k = Kinematics(load_robot("truck"))
-    k.set_base(np.array([0.0, 0.0, 0.0, 0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]))
+    k.set_base(
+        np.array([0.0, 0.0, 0.0, 0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)])
+    )
     k.update(np.array([0.0, 0.0, 0.3]))
     return Sight(EYE, SceneConfig(boxes=boxes), k)
 

@@ -183,7 +183,9 @@ def test_a_turn_is_judged_with_what_comes_when_it_ends():
 
 
 def test_a_robot_without_lidar_is_refused():
-    bare = dataclasses.replace(ROBOT, config=ROBOT.config.model_copy(update={"lidar": None}))
+    bare = dataclasses.replace(
+        ROBOT, config=ROBOT.config.model_copy(update={"lidar": None})
+    )
     made, values = load_section("field", VALUES)
     with pytest.raises(ConfigError, match="no lidar"):
         made(values, bare, False, Caps(3), TR)

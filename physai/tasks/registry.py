@@ -42,6 +42,8 @@ ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
         "physai/CareFeeding-v0": "care/feeding",
         "physai/ConstructionHaul-v0": "construction/haul",
         "physai/LogisticsCrossing-v0": "logistics/crossing",
+        "physai/LogisticsPalletize-v0": "logistics/palletize",
+        "physai/ConstructionTrench-v0": "construction/trench",
     }
 )
 """Gymnasium id to the name of its YAML below ``envs/``."""
@@ -51,6 +53,8 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "care.feeding": "physai.tasks.care.feeding:CareFeeding",
         "construction.haul": "physai.tasks.construction.haul:ConstructionHaul",
         "logistics.crossing": "physai.tasks.logistics.crossing:LogisticsCrossing",
+        "logistics.palletize": "physai.tasks.logistics.palletize:LogisticsPalletize",
+        "construction.trench": "physai.tasks.construction.trench:ConstructionTrench",
     }
 )
 """Task name, as in an environment's YAML, to its class."""

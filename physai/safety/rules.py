@@ -52,7 +52,8 @@ class Signal(enum.IntEnum):
     AREA_MOTION = 31
     SWING_SECTOR = 32
     SERVICE_APPROACH = 33
-    COUNT = 34
+    ENVELOPE = 34
+    COUNT = 35
     """The signals of rules about extras come after these."""
 
 
@@ -349,6 +350,15 @@ class SwingSector(Rule):
     signal, unit, section = Signal.SWING_SECTOR, "rad", "sector"
 
 
+class Envelope(Rule):
+    """How far the tool is outside of the box that it may work in [m].
+
+    Depth limit, height limit, distance from the own tracks of machine guidance.
+    """
+
+    signal, unit, section = Signal.ENVELOPE, "m", "envelope"
+
+
 class ServiceApproach(Rule):
     """Speed of the bucket toward a buried pipe above the one that stops at its buffer.
 
@@ -418,6 +428,7 @@ RULES: dict[str, type[Rule]] = {
     "area_motion": AreaMotion,
     "swing_sector": SwingSector,
     "service_approach": ServiceApproach,
+    "envelope": Envelope,
     "inclination": Inclination,
     "stability_speed": StabilitySpeed,
     "extra_above": ExtraAbove,

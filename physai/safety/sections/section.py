@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-MOST_ROWS = 8
+MOST_ROWS = 12
 """Rows that the sections of a specification may ask for together."""
 
 

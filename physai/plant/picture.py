@@ -7,6 +7,7 @@ physics, so that an episode is the same with and without pictures.
 from __future__ import annotations
 
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import numpy.typing as npt
 from physai.body.capsules import turn_from_z
 from physai.body.person import SEGMENT_COUNT
 from physai.plant.banner import without_banner
+from physai.plant.ground_picture import GroundPicture
 from physai.plant.scenario import PlantConfig
-from physai.plant.scene import CameraConfig
+from physai.plant.scene import CameraConfig, Outline, Surface
 from physai.robot.description import Robot
 from physai.types import Array, State
 
@@ -77,7 +79,18 @@ class Picture:
         self._open = True
         self._body = self._load_robot()
         self._joints = self._joint_indices()
+        self._far_m = 60.0 if config.scene.outdoors or robot.base is not None else 8.0
+        self._ground = GroundPicture(self._client)
+        self._inertial = self._call(pybullet.getDynamicsInfo, self._body, -1)[3:5]
         self._furnish()
+        self._objects = [
+            self._shape(
+                pybullet.GEOM_BOX,
+                (*thing.color, 1.0),
+                halfExtents=[0.5 * s for s in thing.size_m],
+            )
+            for thing in config.objects
+        ]
         self._people: list[list[int]] = []
         self._lips: list[int] = []
         self._radii: list[list[tuple[float, float]]] = []
@@ -89,27 +102,36 @@ class Picture:
         camera: str | CameraConfig = "",
         mouth: Array | None = None,
         food: float = 0.0,
+        surface: Surface | None = None,
     ) -> Image:
         """Return a picture of a state (usually the true one).
 
         Args:
-            state: Joint positions and people are drawn.
+            state: Joint positions, people and objects are drawn.
             camera: Name of a camera of the scene, or a camera.
             mouth: (3,) middle of the lips, world [m]; None draws no mouth.
             food: Share of a bite on the utensil, drawn at the tool's frame.
+            surface: Ground that has changed; None draws none.
 
         Returns:
             (height, width, 3) uint8, RGB.
         """
-        for joint, value in zip(self._joints, state.actuator_position, strict=True):
-            self._call(pybullet.resetJointState, self._body, joint, float(value))
+        joints = state.actuator_position[-len(self._joints) :].tolist()
+        for joint, value in zip(self._joints, joints, strict=True):
+            self._call(pybullet.resetJointState, self._body, joint, value)
+        if self.robot.base is not None:
+            self._place_base(state.base_pose_in_world)
         self._place_people(state.people, mouth)
+        for body, pose in zip(self._objects, state.objects_pose_in_world, strict=False):
+            self._move(body, pose[:3].tolist(), pose[3:].tolist())
         x, y, z = state.tool_pose_in_world[:3].tolist()
         self._move(self._food, (x, y, z + 0.006) if food > 0.05 else (0, 0, -5))
+        if surface is not None:
+            self._ground.show(surface)
         view = self._camera(camera)
         matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
         projection = pybullet.computeProjectionMatrixFOV(
-            view.field_of_view_deg, self.width / self.height, 0.05, 8.0
+            view.field_of_view_deg, self.width / self.height, 0.05, self._far_m
         )
         drawn = self._call(
             pybullet.getCameraImage,
@@ -139,7 +161,7 @@ class Picture:
         ).T
         projection = np.reshape(
             pybullet.computeProjectionMatrixFOV(
-                view.field_of_view_deg, self.width / self.height, 0.05, 8.0
+                view.field_of_view_deg, self.width / self.height, 0.05, self._far_m
             ),
             (4, 4),
         ).T
@@ -154,6 +176,25 @@ class Picture:
             axis=1,
         )
         return pixels
+
+    def trace(
+        self, line: Outline, camera: str | CameraConfig = ""
+    ) -> list[npt.NDArray[np.int32]]:
+        """Return (k, 2) places of every part of a line that is before the camera.
+
+        In sixteenths of a pixel, as OpenCV draws them with ``shift=4``.
+        """
+        view, points = self._camera(camera), line.points
+        if line.closed:
+            points = np.concatenate([points, points[:1]])
+        share = np.linspace(0.0, 1.0, 9)[:-1, None]
+        pieces = [a + share * (b - a) for a, b in pairwise(points)]
+        fine = np.concatenate([*pieces, points[-1:]])
+        eye = np.array(view.position_m)
+        ahead = (fine - eye) @ (np.array(view.target_m) - eye) > 0.1
+        pixels = np.clip(16.0 * self.project(fine, view), -6e4, 6e4).astype(np.int32)
+        runs = np.split(np.arange(len(fine)), np.flatnonzero(np.diff(ahead)) + 1)
+        return [pixels[run] for run in runs if len(run) > 1 and ahead[run[0]]]
 
     def close(self) -> None:
         """Release the world; twice does no harm."""
@@ -188,7 +229,7 @@ class Picture:
             )
         # A mesh of several materials gets the last one's colour, which may be black.
         for shape in self._call(pybullet.getVisualShapeData, body):
-            if max(shape[7][:3]) < 0.35:
+            if shape[2] == pybullet.GEOM_MESH and max(shape[7][:3]) < 0.35:
                 self._call(pybullet.changeVisualShape, body, shape[1], rgbaColor=_COVER)
         return int(body)
 
@@ -198,7 +239,17 @@ class Picture:
             names[self._call(pybullet.getJointInfo, self._body, index)[1].decode()] = (
                 index
             )
-        return [names[name] for name in self.robot.actuator_names]
+        return [names[name] for name in self.robot.joint_names]
+
+    def _place_base(self, pose: Array) -> None:
+        """Put a robot that drives where it is; its frame is not its centre of mass."""
+        place, turn = self._call(
+            pybullet.multiplyTransforms,
+            pose[:3].tolist(),
+            pose[3:].tolist(),
+            *self._inertial,
+        )
+        self._call(pybullet.resetBasePositionAndOrientation, self._body, place, turn)
 
     def _shape(self, kind: int, color: tuple[float, ...], **size: Any) -> int:
         visual = self._call(
@@ -226,10 +277,12 @@ class Picture:
         return body
 
     def _furnish(self) -> None:
-        floor = self._shape(
-            pybullet.GEOM_BOX, (0.80, 0.80, 0.78, 1.0), halfExtents=(4.0, 4.0, 0.01)
-        )
-        self._move(floor, (0.5, 0.0, -0.01))
+        if self.robot.base is None and not self.config.scene.outdoors:
+            # Where a robot drives, the scene has a floor of its own.
+            floor = self._shape(
+                pybullet.GEOM_BOX, (0.80, 0.80, 0.78, 1.0), halfExtents=(4.0, 4.0, 0.01)
+            )
+            self._move(floor, (0.5, 0.0, -0.01))
         for box in self.config.scene.boxes:
             body = self._shape(
                 pybullet.GEOM_BOX,

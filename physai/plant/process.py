@@ -45,7 +45,10 @@ class Process(Protocol):
         Values: Type of its section.
         EXTRAS: Names of the extras that its sensors give, in order, with units.
         TRUTH_EXTRAS: Names of the true extras, in order, with units.
-        near: Whether every physics step counts for it now.
+        near: Whether every physics step counts for it now, contacts with people too.
+        acting: Whether it applies forces in every physics step, also where nobody is
+            near; contacts are then looked at only where they can occur. A process
+            without the attribute does not.
     """
 
     Values: ClassVar[type[Config]]
@@ -84,7 +87,10 @@ class Process(Protocol):
         ...
 
     def act(self, dynamics: Dynamics, kinematics: Kinematics, dt_s: float) -> None:
-        """Apply its forces for the coming physics step; only while :attr:`near`."""
+        """Apply its forces for the coming physics step.
+
+        Only while :attr:`near`; of a process that is :attr:`acting`, always.
+        """
         ...
 
     def advance(
@@ -130,7 +136,12 @@ class Process(Protocol):
         ...
 
     def objects(self) -> Array:
-        """Return the (K, 7) true poses of its objects in the world; a new array."""
+        """Return the (K, 7) true poses of its objects in the world; a new array.
+
+        A process that measures them also has ``measured_objects(time_s)``, which
+        returns the (K, 7) poses of the state and their (K,) ages [s]; without it the
+        state shows the true ones.
+        """
         ...
 
 
@@ -155,7 +166,9 @@ class Locator(Protocol):
 PROCESSES: Mapping[str, str] = MappingProxyType(
     {
         "delivery": "physai.plant.delivery:Delivery",
+        "digging": "physai.plant.digging:Digging",
         "haulage": "physai.plant.haulage:Haulage",
+        "handling": "physai.plant.handling:Handling",
         "meal": "physai.plant.meal:Meal",
         "night_round": "physai.plant.night_round:NightRound",
     }

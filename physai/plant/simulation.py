@@ -34,6 +34,7 @@ from physai.plant.motion import (
 from physai.plant.own_motion import OwnMotion
 from physai.plant.process import Locator, Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
+from physai.plant.scene import Outline, Surface
 from physai.plant.sensors import ForceSensor, JointSensor, PoseSensor
 from physai.plant.sight import Sight
 from physai.plant.tracker import BodyTracker
@@ -155,7 +156,9 @@ class SimulatedPlant:
             if self._make_process is not None
             else None
         )
+        self._acting = bool(getattr(self._process, "acting", False))
         self._locator = self._process if isinstance(self._process, Locator) else None
+        self._measure_objects = getattr(self._process, "measured_objects", None)
         self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
         self._look()
         self._assemble()
@@ -166,6 +169,9 @@ class SimulatedPlant:
             raise ConfigError(f"plant.lidar: {self.robot.name} carries no lidar")
         assert config.lidar is not None
         mounted = mounted_lidar(self.robot.lidar, config.lidar)
+        if self._ground is not None:
+            # What uneven ground returns is taken out by the site's map.
+            mounted = mounted.model_copy(update={"floor_z_m": None})
         return Lidar(mounted, self.robot, config.scene)
 
     def watch(self) -> None:
@@ -246,6 +252,16 @@ class SimulatedPlant:
             )
         self._look()
         self._assemble()
+
+    def surface(self) -> Surface | None:
+        """Return ground that a process changes, for pictures; None without."""
+        look = getattr(self._process, "surface", None)
+        return None if look is None else look()
+
+    def outlines(self) -> list[Outline]:
+        """Return lines that a process has drawn over pictures."""
+        look = getattr(self._process, "outlines", None)
+        return [] if look is None else look()
 
     def close(self) -> None:
         """Release the engine; twice does no harm."""
@@ -358,12 +374,29 @@ class SimulatedPlant:
             else:
                 free = 1
                 self._touch(i / n)
-            for j in range(i, min(i + free, count)):
-                dynamics.set_velocity(self._set_points[j])
-                dynamics.step(1)
-            dynamics.step(min(free, i + free - max(i, count)))
+            if self._acting:
+                self._step_acting(i, i + free, count)
+            else:
+                for j in range(i, min(i + free, count)):
+                    dynamics.set_velocity(self._set_points[j])
+                    dynamics.step(1)
+                dynamics.step(min(free, i + free - max(i, count)))
             self._fresh = False
             i += free
+
+    def _step_acting(self, first: int, end: int, count: int) -> None:
+        """Physics steps with the forces of a process in each of them."""
+        dynamics, k, process = self.dynamics, self.kinematics, self._process
+        assert process is not None
+        for j in range(first, end):
+            if not self._fresh:
+                dynamics.read()
+                self._follow()
+            process.act(dynamics, k, self.substep_s)
+            if j < count:
+                dynamics.set_velocity(self._set_points[j])
+            dynamics.step(1)
+            self._fresh = False
 
     def _free_substeps(self, bound_m_s: float) -> int:
         """Return how many substeps need no look at contacts."""
@@ -380,6 +413,7 @@ class SimulatedPlant:
         if not self._fresh:
             dynamics.read()
             self._follow()
+            self._fresh = True
         capsules = k.capsules()
         velocity = k.capsule_velocity(dynamics.velocity)
         for index, person in enumerate(self.people):
@@ -390,7 +424,7 @@ class SimulatedPlant:
         exempt = None
         if self._process is not None:
             exempt = self._process.touch(contact, self.people, fraction, k)
-            if self._process.near:
+            if self._process.near and not self._acting:
                 self._process.act(dynamics, k, self.substep_s)
         count = contact.substep(
             self.substep_s,
@@ -473,13 +507,16 @@ class SimulatedPlant:
             ranges, range_age = self._lidar.range_m, self._lidar.age(self.time_s)
             true_ranges = self._lidar.exact_range_m
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
-        objects, found = _NO_OBJECTS, _NONE
+        objects = seen = _NO_OBJECTS
+        still = found = _NONE
         base, twist, place = self._whereabouts()
         if self._process is not None:
-            extras, ages = self._process.extras(self.time_s)
             exact, none, more = self._process.truth(self.kinematics, self._capsules)
-            objects = self._process.objects()
-            found = np.zeros(len(objects))
+            extras, ages = self._process.extras(self.time_s)
+            objects = seen = self._process.objects()
+            still = found = np.zeros(len(objects))
+            if self._measure_objects is not None:
+                seen, found = self._measure_objects(self.time_s)
         force = self._force.read(self.step_count)
         state = State(
             self.time_s,
@@ -497,7 +534,7 @@ class SimulatedPlant:
             drift,
             track_ages,
             self._tracker.frame_age(self.time_s) if people else 0.0,
-            objects,
+            seen,
             found,
             ranges,
             range_age,
@@ -526,7 +563,7 @@ class SimulatedPlant:
                 self._no_age,
                 0.0,
                 objects,
-                found,
+                still,
                 true_ranges,
                 0.0,
                 exact,

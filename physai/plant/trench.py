@@ -28,12 +28,15 @@ Point = tuple[float, float, float]
 
 
 class TrenchConfig(Config):
-    """A design profile: a straight trench with upright walls."""
+    """A design profile: a straight trench with upright walls and sloped ends."""
 
     from_m: Point
     """Middle of the bottom at one end, in the world."""
     to_m: Point
     width_m: Positive
+    end_slope_m: NotNegative = 0.0
+    """Length in plan over which the bottom rises to the ground at each end; a bucket
+    that comes in and out cuts no upright ends (0: upright)."""
     tolerance_m: Positive = 0.05
     """How far the bottom may lie below the design (task default)."""
     wall_tolerance_m: NotNegative = 0.10
@@ -108,8 +111,15 @@ class Trench:
         inside = (along >= 0.0) & (along <= length) & (across <= half)
         near = (along >= -wall) & (along <= length + wall) & (across <= half + wall)
         share = np.clip(along / length, 0.0, 1.0)
-        self.target_m = a[2] + share * (b[2] - a[2])
+        bottom = a[2] + share * (b[2] - a[2])
+        if config.end_slope_m > 0.0:
+            from_end = np.minimum(along, length - along) / config.end_slope_m
+            rise = np.clip(1.0 - from_end, 0.0, 1.0)
+            bottom = bottom + rise * np.maximum(c.level_m - bottom, 0.0)
+        self.target_m = bottom
         """(nx, ny) height of the design's bottom, meant for cells inside [m]."""
+        self.along = np.where(inside, share, np.nan)
+        """(nx, ny) share of the way from one end to the other; NaN outside."""
         self.zone = np.where(inside, 1, np.where(near, 2, 0)).astype(np.int8)
         """(nx, ny) 1 inside, 2 within the wall's tolerance, 0 outside."""
         self._area = c.cell_m**2

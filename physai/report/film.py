@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from physai.plant.picture import Image, Picture
+from physai.plant.scene import Outline
 from physai.record.episode import StepRecord
 from physai.tasks.cycle import Cycle
 from physai.types import Action
@@ -59,14 +60,36 @@ def draw_step(
         camera: Name of a camera of the scene.
     """
     state = record.state if record.truth is None else record.truth.state
-    mouth = state.extras[:3] if len(state.extras) >= 3 else None
     names = cycle.environment.extras
+    eats = names[:1] == ("mouth_x_in_world_m",)
+    mouth = state.extras[:3] if eats else None
     food = state.extras[names.index("food_on_spoon")] if "food_on_spoon" in names else 0
-    image = picture.draw(state, camera, mouth, float(food))
+    look = getattr(cycle.plant, "surface", None)
+    surface = None if look is None else look()
+    image = picture.draw(state, camera, mouth, float(food), surface)
+    _draw_outlines(image, picture, cycle, camera)
     _draw_decision(image, record)
     if record.truth_margins is not None:
         _draw_margins(image, cycle, record.truth_margins)
     return image
+
+
+_AREAS = {"unmanned": (200, 40, 40), "restricted": (230, 140, 20)}
+
+
+def _draw_outlines(image: Image, picture: Picture, cycle: Cycle, camera: str) -> None:
+    """Draw what a process marks, and the areas of the specification on the ground."""
+    import cv2
+
+    look = getattr(cycle.plant, "outlines", None)
+    lines: list[Outline] = [] if look is None else look()
+    for area in cycle.spec.config.sections.get("areas", {}).get("areas", ()):
+        flat = np.array(area["polygon_m"])
+        points = np.concatenate([flat, np.zeros((len(flat), 1))], axis=1)
+        lines.append(Outline(points, _AREAS.get(area["kind"], (90, 110, 200)), True))
+    for line in lines:
+        for pixels in picture.trace(line, camera):
+            cv2.polylines(image, [pixels], False, line.color, 1, cv2.LINE_AA, shift=4)
 
 
 _GREEN, _AMBER, _RED = (40, 130, 70), (200, 120, 20), (190, 40, 40)

@@ -200,6 +200,8 @@ def _measure_approach(
             figures.truth_view,
             work.gate,
         )
+    if figures.truth_view:
+        _brake_as_it_moves(intake, chain, figures)
     pairs = measure_pairs(
         chain.capsules,
         chain.capsule_velocity,
@@ -233,6 +235,21 @@ def _measure_approach(
         work.limits,
         work.segment,
     )
+
+
+@numba.njit(cache=True)
+def _brake_as_it_moves(intake: Intake, chain: Chain, figures: Figures) -> None:
+    """Have the scorer judge with the time in which the joints really stop from here.
+
+    The declared braking time is what the guard plans with. A machine that brakes, or
+    creeps, needs less of it, and one that is too fast for it needs more.
+    """
+    first = 2 if chain.actuator[0] >= 0 else 0
+    longest = 1e-3
+    for i in range(first, intake.velocity.shape[0]):
+        needed = abs(intake.velocity[i]) / figures.acceleration_max[i]
+        longest = max(longest, needed)
+    figures.parameters[1] = longest
 
 
 @numba.njit(cache=True)

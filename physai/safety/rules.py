@@ -49,9 +49,16 @@ class Signal(enum.IntEnum):
     INCLINATION = 28
     STABILITY_SPEED = 29
     CROSSING = 30
-    CARRYING_SPEED = 31
-    LOAD_TILT = 32
-    COUNT = 33
+    LOAD_AGE = 31
+    LOAD_APPROACH = 32
+    LOAD_SPEED = 33
+    LOAD_RELEASE = 34
+    AREA_MOTION = 35
+    SWING_SECTOR = 36
+    SERVICE_APPROACH = 37
+    CARRYING_SPEED = 38
+    LOAD_TILT = 39
+    COUNT = 40
     """The signals of rules about extras come after these."""
 
 
@@ -333,6 +340,34 @@ class AreaSpeed(Rule):
     by_push = True
 
 
+class AreaMotion(Rule):
+    """Speed of the fastest actuator, as a share, while a person is in an unmanned area.
+
+    What a machine still does after an intrusion; its hold window is the time to stop.
+    MLIT safety rules for automated construction, Ver. 1.0 (2024).
+    """
+
+    signal, unit, view, section = Signal.AREA_MOTION, "1", "truth", "areas"
+
+
+class SwingSector(Rule):
+    """How far the swing is, or can no longer be kept from going, out of its sector [rad].
+
+    The swept zone is marked and kept free (29 CFR 1926.1424(a)); the tail goes with it.
+    """
+
+    signal, unit, section = Signal.SWING_SECTOR, "rad", "sector"
+
+
+class ServiceApproach(Rule):
+    """Speed of the bucket toward a buried pipe above the one that stops at its buffer.
+
+    v Tr + v^2 / 2a = distance - buffer solved for v, worst side of the plate [m/s].
+    """
+
+    signal, unit, section = Signal.SERVICE_APPROACH, "m/s", "services"
+
+
 class Inclination(Rule):
     """Roll or pitch of the base over the permitted angle, the larger share.
 
@@ -366,6 +401,37 @@ class LoadTilt(Rule):
 
     signal, unit, section = Signal.LOAD_TILT, "rad", "carrying"
     by_push = True
+
+
+class LoadAge(Rule):
+    """Age of the oldest reading of gripper, case and slot [s]."""
+
+    signal, unit, view, section = Signal.LOAD_AGE, "s", "guard", "load"
+
+
+class LoadApproach(Rule):
+    """Horizontal approach of a carried case to a person above the permitted one [m/s].
+
+    Height does not count, so that nothing is carried over people; closed form of
+    ISO/TS 15066 5.5.4 as in :func:`physai.safety.kernel.permitted_speed`.
+    """
+
+    signal, unit, section = Signal.LOAD_APPROACH, "m/s", "load"
+
+
+class LoadSpeed(Rule):
+    """Speed above what the vacuum permits with this case, as a share.
+
+    Static margin dp A / (m g); see :mod:`physai.safety.sections.load`.
+    """
+
+    signal, unit, section = Signal.LOAD_SPEED, "1", "load"
+
+
+class LoadRelease(Rule):
+    """How far from its place a case was let go, sideways or in height [m]."""
+
+    signal, unit, section = Signal.LOAD_RELEASE, "m", "load"
 
 
 class ExtraAbove(Rule):
@@ -410,8 +476,15 @@ RULES: dict[str, type[Rule]] = {
     "crossing": Crossing,
     "area_intrusion": AreaIntrusion,
     "area_speed": AreaSpeed,
+    "area_motion": AreaMotion,
+    "swing_sector": SwingSector,
+    "service_approach": ServiceApproach,
     "inclination": Inclination,
     "stability_speed": StabilitySpeed,
+    "load_age": LoadAge,
+    "load_approach": LoadApproach,
+    "load_speed": LoadSpeed,
+    "load_release": LoadRelease,
     "carrying_speed": CarryingSpeed,
     "load_tilt": LoadTilt,
     "extra_above": ExtraAbove,

@@ -126,6 +126,9 @@ class SeparationConfig(Config):
     braking_time_s: NonNegative
     """Every joint stops within it; 0 for a robot whose base alone moves."""
     deceleration_m_s2: Positive
+    fastest_m_s: Positive = 1.0
+    """Speed that no shape of a fixed robot exceeds near people: four times the reduced
+    speed of an arm (project choice); of a base its own speed is added."""
     intrusion_distance_m: NonNegative
     tracker_uncertainty_m: NonNegative
     robot_uncertainty_m: NonNegative
@@ -454,7 +457,7 @@ def _parameters(config: SafetySpec, robot: Robot, truth: bool) -> Array:
     p[Parameter.NEAR_SPEED] = s.moving_contact_m_s if truth else s.near_speed_m_s
     p[Parameter.HEAD_FLOOR] = s.moving_contact_m_s if truth else 0.0
     p[Parameter.CARRIER_DISTANCE] = gate.carrier_distance_m if gate else 0.0
-    p[Parameter.FASTEST] = _fastest(robot)
+    p[Parameter.FASTEST] = s.fastest_m_s + _base_speed(robot)
     _set_horizon(p)
     return p
 
@@ -474,13 +477,9 @@ def _set_horizon(p: Array) -> None:
     )
 
 
-def _fastest(robot: Robot) -> float:
-    """Return a speed that no shape exceeds near people [m/s].
-
-    1 m/s for an arm that is bolted down (project choice, four times the reduced speed);
-    a base adds its own.
-    """
-    return 1.0 + (float(robot.velocity_max[0]) if robot.base is not None else 0.0)
+def _base_speed(robot: Robot) -> float:
+    """Return how fast a base drives [m/s]; 0 for a robot that is bolted down."""
+    return float(robot.velocity_max[0]) if robot.base is not None else 0.0
 
 
 def _contact_speed(config: SafetySpec, robot: Robot, regions: Regions) -> Array:

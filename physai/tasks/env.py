@@ -205,8 +205,11 @@ class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
         truth = self.cycle.truth
         state = self.cycle.state if truth is None else truth.state
         place = _mouth(self.environment.extras)
+        look = getattr(self.cycle.plant, "surface", None)
         image = self._picture.draw(
-            state, mouth=None if place is None else state.extras[place]
+            state,
+            mouth=None if place is None else state.extras[place],
+            surface=None if look is None else look(),
         )
         if self.render_mode == "rgb_array":
             return image

@@ -116,6 +116,8 @@ class Areas(Section):
             elif here:
                 share = min(share, allowed)
         signals[Signal.AREA_INTRUSION] = intrusion
+        speeds = np.abs(state.actuator_velocity) / self.robot.velocity_max
+        signals[Signal.AREA_MOTION] = intrusion * float(speeds.max())
         np.multiply(self.robot.velocity_max, share, out=self._upper)
         if share < 1.0:
             for i, speed in enumerate(self._upper.tolist()):

@@ -7,6 +7,7 @@ physics, so that an episode is the same with and without pictures.
 from __future__ import annotations
 
 import tempfile
+from itertools import zip_longest
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class Picture:
                 (*thing.color, 1.0),
                 halfExtents=[0.5 * s for s in thing.size_m],
             )
-            for thing in config.objects
+            for thing in (*config.objects, *config.scene.props)
         ]
         self._people: list[list[int]] = []
         self._lips: list[int] = []
@@ -122,8 +123,10 @@ class Picture:
         if self.robot.base is not None:
             self._place_base(state.base_pose_in_world)
         self._place_people(state.people, mouth)
-        for body, pose in zip(self._objects, state.objects_pose_in_world, strict=False):
-            self._move(body, pose[:3].tolist(), pose[3:].tolist())
+        for body, pose in zip_longest(
+            self._objects, state.objects_pose_in_world[: len(self._objects)]
+        ):
+            self._move(body, *((0, 0, -5),) if pose is None else (pose[:3], pose[3:]))
         x, y, z = state.tool_pose_in_world[:3].tolist()
         self._move(self._food, (x, y, z + 0.006) if food > 0.05 else (0, 0, -5))
         if surface is not None:

@@ -116,18 +116,23 @@ def pose_leg(
     g: float,
     hip: Vector,
     ankle: Vector,
-    pole: Vector,
+    forward: Vector,
     side: int,
     capsules: Array,
     rotations: Array,
 ) -> None:
-    """Two equal links from hip to ankle, the knee toward the pole."""
+    """Two equal links from hip to ankle, the knee to the front.
+
+    The front of a leg that lies is up where the feet are ahead (on the back), down where
+    they are behind (on the face).
+    """
     length = LEG_SEGMENT * h
     line = (ankle[0] - hip[0], ankle[1] - hip[1], ankle[2] - hip[2])
     far = math.sqrt(dot(line, line))
     u = unit(line, (0.0, 0.0, -1.0))
     reach = min(max(far, 0.3 * length), 1.985 * length)
-    bend = unit(go(pole, -dot(pole, u), u), (1.0, 0.0, 0.0))
+    pole = go(forward, dot(u, forward), (0.0, 0.0, 1.0))
+    bend = unit(go(pole, -dot(pole, u), u), forward)
     out = math.sqrt(max(0.0, length * length - 0.25 * reach * reach))
     knee = go(go(hip, 0.5 * reach, u), out, bend)
     ankle = go(hip, reach, u)

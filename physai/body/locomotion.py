@@ -62,15 +62,17 @@ MOTION_NAMES = (
     "wheel_rad",
     "lean_rad",
     "time_sign",
+    "fall_s",
 )
 """State: place, speed along ``movement_rad`` (relative to the body), gait, progress on
 the path and what is left of it, wheels, lean in curves, whether the gait runs
-backwards."""
+backwards, time since a fall began."""
 
 SCRATCH = 64
 GAIT_COLUMNS = len(COLUMNS)
 YAW_RATE_MAX = 1.5
 _YAW_ACCELERATION = 6.0
+_SETTLE_S = 0.25
 _ATTEMPTS = 6
 _SLOW = 0.10
 """Below this speed the feet come together [m/s]."""
@@ -233,9 +235,13 @@ def _follow_posture(
     lean = v * motion[4] * math.cos(motion[5]) / 9.81
     motion[13] += min(1.0, 4.0 * dt) * (lean - motion[13])
     if intent[9] > 0.0:
+        # A fall begins from wherever the body is.
+        share = min(1.0, dt / max(dt, _SETTLE_S - motion[15]))
+        motion[15] += dt
         for i in range(aim.shape[0]):
-            aim[i] = target[i]
-        return 8.0
+            aim[i] += share * (target[i] - aim[i])
+        return 4.0
+    motion[15] = 0.0
     spare = 0.5 * max(0.0, body[9] - v - _TORSO_RADIUS_M * turning)
     cost = 0.0
     for i in range(5):
@@ -330,7 +336,7 @@ def advance_walker(
         count: How many of them are used.
         intent: (10,) of :data:`INTENT_NAMES`.
         target: (14,) posture that is wanted.
-        motion: (15,) state of :data:`MOTION_NAMES`; updated.
+        motion: (16,) state of :data:`MOTION_NAMES`; updated.
         aim: (14,) posture; updated.
         gait: (7,) see :func:`physai.body.skeleton.pose_walker`; updated.
         hands: (2, 4) targets and shares of the hands.
@@ -393,7 +399,8 @@ def advance_walker(
         excess = _excess(capsules, previous, body, dt_s)
         if excess <= 1.0 + 1e-6:
             break
-        own *= 0.98 / excess
+        # Squared, since an elbow near full stretch moves with the root of the time.
+        own *= (0.98 / excess) ** 2
         _keep(saved, motion, aim, gait, offsets, True)
     for s in range(capsules.shape[0]):
         for c in range(6):

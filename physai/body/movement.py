@@ -381,10 +381,10 @@ def fall(motion: Motion, elapsed: float, view: PersonView, stance: Stance) -> No
         fallen = min(1.0, t / course.descent_s)
         power = max(1.15, course.impact_m_s * course.descent_s / (high - floor))
         height = high - (high - floor) * fallen**power
+        # Outward like a pendulum, or slower where the knees give way first.
         straight = math.sqrt(max(0.0, leg**2 - (height - ankle) ** 2))
-        x = early + (far - early) * (straight - early) / (
-            math.sqrt(leg**2 - (floor - ankle) ** 2) - early
-        )
+        out = (straight - early) / (math.sqrt(leg**2 - (floor - ankle) ** 2) - early)
+        x = early + (far - early) * min(out, fallen * fallen * (3.0 - 2.0 * fallen))
         rest = max(0.0, t - course.descent_s)
         tilt = _EARLY + (_IMPACT_TILT - _EARLY) * fallen**1.5
         # The head is 0.36 of stature from the hip and 0.06 more, turning twice as fast.
@@ -403,7 +403,8 @@ def fall(motion: Motion, elapsed: float, view: PersonView, stance: Stance) -> No
 def get_up(motion: Motion, elapsed: float, view: PersonView, stance: Stance) -> None:
     """Get up again once lying, in ``duration_s`` (6 s if not given; project figure).
 
-    Sit up or kneel, crouch over the feet, stand.
+    Sit up or kneel, crouch over the feet, stand (and stay). Not faster than 3.5 s, so
+    that the body keeps within its bound.
     """
     if not stance.unlimited or (stance.fallen < 1.0 and motion.memory == 0.0):
         return
@@ -421,7 +422,7 @@ def get_up(motion: Motion, elapsed: float, view: PersonView, stance: Stance) -> 
         (0.25 * h, 0.06 * h, 0.5 if way == "forward" else -0.5),
         (HIP_HEIGHT * h, 0.0, 0.0),
     )
-    progress = 3.0 * (elapsed - motion.memory) / _duration(motion, 6.0)
+    progress = 3.0 * (elapsed - motion.memory) / max(3.5, _duration(motion, 6.0))
     if progress >= 3.0:
         stance.unlimited, stance.fallen = False, 0.0
         stance.drop_m, stance.shift_m, stance.tilt_rad = 0.0, (0.0, 0.0), (0.0, 0.0)

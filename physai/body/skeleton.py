@@ -11,7 +11,8 @@ Two capsules hold more than their name says, so that everybody has 16 rows:
 - An aid is part of the body that carries it. The hand's capsule reaches to the floor
   along a cane or along the front leg of a walking frame (what hits the frame loads the
   hand: areas 17 to 25); the pelvis capsule of a wheelchair user is the pair of wheels
-  (area 11, the chair carries the pelvis).
+  (area 11, the chair carries the pelvis). Not held by any capsule: the rear legs and
+  cross bars of a frame, push handles and castors of a chair.
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ from physai.types import Array
 __all__ = [
     "AIDS",
     "AIM_COUNT",
-    "AIM_DROP",
     "AIM_NAMES",
     "BODY_NAMES",
     "pose_walker",
@@ -77,7 +77,6 @@ AIM_NAMES = (
 """A posture: tilt of trunk, how far the pelvis is below and beside its standing place,
 head, and a pose of both arms that replaces their swing by a share."""
 AIM_COUNT = len(AIM_NAMES)
-AIM_DROP = AIM_NAMES.index("drop_m")
 
 BODY_NAMES = (
     "stature_m",
@@ -216,7 +215,7 @@ def _pose_arms(
     """Both arms: swing, an aid in the hand, or a hand on its way to a target."""
     h, g = body[0], body[1]
     f, left, up = chest
-    free = 1.0 - min(1.0, 2.0 * aim[10])
+    hold, free = 1.0 - min(1.0, 2.0 * aim[10]), 1.0 - min(1.0, aim[10])
     for side in range(2):
         sign = 1.0 if side == 0 else -1.0
         out = (sign * left[0], sign * left[1], sign * left[2])
@@ -227,8 +226,8 @@ def _pose_arms(
         # Elbow down, outward and a little back.
         std = mix(-0.9, up, 0.4, out)
         std = go(std, -0.3, f)
-        if holds and free > 0.0:
-            grip = mix(free, grip, 1.0 - free, wrist)
+        if holds and hold > 0.0:
+            grip = mix(hold, grip, 1.0 - hold, wrist)
             std = mix(-1.0, f, 0.35, out)
             elbow, wrist = bend_arm(h, shoulder, grip, std)
         elbow, wrist = reach_hand(
@@ -264,7 +263,6 @@ def _pose_legs(
     move: Vector,
     hip: Vector,
     hips: Vector,
-    pole: Vector,
     capsules: Array,
     rotations: Array,
 ) -> None:
@@ -283,7 +281,7 @@ def _pose_legs(
             ankle = go(ankle, wide * h, left)
             ankle = go(ankle, (ANKLE_HEIGHT + gait[2] * row[c + 2]) * h, up)
         joint = go(hip, sign * HIP_HALF_WIDTH * h, hips)
-        pose_leg(h, body[1], joint, ankle, pole, side, capsules, rotations)
+        pose_leg(h, body[1], joint, ankle, forward, side, capsules, rotations)
 
 
 @numba.njit(cache=True)
@@ -366,7 +364,6 @@ def pose_walker(
         move,
         hip,
         hips,
-        trunk_forward,
         capsules,
         rotations,
     )

@@ -5,7 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from physai.body.behaviour import BEHAVIOURS, BehaviourConfig, PersonView
+from physai.body.behaviour import (
+    BEHAVIOURS,
+    MOVEMENT_KINDS,
+    BehaviourConfig,
+    PersonView,
+)
 from physai.body.movement import draw_fall
 from physai.body.person import GROUPS, PersonConfig, sample_person
 from physai.body.walker import AID_SPEED_M_S, PathConfig, Walker
@@ -379,3 +384,48 @@ def test_everything_a_seated_person_does_can_be_done_standing():
         who = person([{"kind": kind, "start_s": 0.5, "duration_s": 1.0}])
         capsules, _, _ = run(who, 3)
         assert np.isfinite(capsules).all()
+
+
+def test_several_behaviours_at_once_keep_the_bound():
+    rng = np.random.default_rng(5)
+    kinds = [kind for kind in (*MOVEMENT_KINDS, *BEHAVIOURS) if "fall" not in kind]
+    kinds.remove("get_up")
+    for seed in range(40):
+        drawn = rng.choice(kinds, 3, replace=False)
+        behaviours = [
+            {
+                "kind": str(kind),
+                "start_s": float(rng.uniform(0, 4)),
+                "duration_s": float(rng.uniform(0.3, 4)),
+                "amplitude_rad": float(rng.uniform(0, 0.6)),
+                "speed_m_s": float(rng.uniform(0.3, 1.6)),
+                "side": str(rng.choice(["left", "right"])),
+                "response": str(rng.choice(["stop", "step_aside"])),
+            }
+            for kind in drawn
+        ]
+        bend = tuple((float(x), float(y)) for x, y in rng.uniform(-4, 4, (5, 2)))
+        who = person(
+            behaviours,
+            seed,
+            str(rng.choice(list(GROUPS))),
+            waypoints_m=bend,
+            speed_m_s=float(rng.uniform(0.2, 1.6)),
+            yaw_rad=float(rng.uniform(-3, 3)),
+        )
+        _, velocity, _ = run(who, 8, view=look(alarm=bool(seed % 2)))
+        fastest = speeds(velocity).max(axis=0)
+        assert fastest[:6].max() <= 1.6 + 1e-4, drawn
+        assert fastest[6:12].max() <= 2.0 + 1e-4, drawn
+        assert fastest[12:].max() <= 3.5 * 1.6, drawn
+
+
+def test_a_fall_begins_where_the_body_is():
+    who = person(
+        [{"kind": "fall", "start_s": 3.0}],
+        group="elderly_man",
+        waypoints_m=AHEAD,
+        speed_m_s=1.0,
+    )
+    _, velocity, _ = run(who, 3.1, 0.01)
+    assert speeds(velocity)[-10:, :6].max() < 2.5

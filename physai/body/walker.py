@@ -351,6 +351,12 @@ class Walker:
         self._apply(stance, dt_s)
         self.fallen = stance.fallen
 
+    def halt(self) -> None:
+        """Stand for the next step where something stronger is in the way."""
+        self._motion[3] = self._motion[4] = 0.0
+        self.previous[:] = self.capsules
+        self.capsule_velocity[:] = 0.0
+
     def _look(self, time_s: float, view: PersonView) -> None:
         x, y = float(self._motion[0]), float(self._motion[1])
         base = view.base_position

@@ -51,6 +51,8 @@ __all__ = ["SimulatedPlant"]
 _NONE = np.zeros(0)
 _NO_OBJECTS = np.zeros((0, 7))
 _STILL_BASE = np.zeros(6)
+_PUSH_N = 300.0
+"""How hard a person on their feet pushes at most (design default)."""
 for _constant in (_NONE, _NO_OBJECTS, _STILL_BASE):
     _constant.setflags(write=False)
 
@@ -339,8 +341,20 @@ class SimulatedPlant:
         for index, person in enumerate(self.people):
             if self._ground is not None and isinstance(person, Walker):
                 person.set_floor(self._ground.height(*person.place))
-            person.advance(end_s, self.period_s, self._view)
+            if isinstance(person, Walker) and self._is_blocked(index, person):
+                person.halt()
+            else:
+                person.advance(end_s, self.period_s, self._view)
             self._speeds[index] = person.capsule_velocity
+
+    def _is_blocked(self, index: int, person: Walker) -> bool:
+        """Whether a person on their feet pushes against the robot as hard as they can.
+
+        Who walks follows a path whatever stands in it; without this end of their
+        strength they would shove a truck aside.
+        """
+        force = float(self.last_contact.force_mean_n[index].max())
+        return force > _PUSH_N and not person.fallen > 0.0
 
     def _step_physics(self) -> None:
         """All physics steps of a control period, with contacts where possible."""

@@ -68,6 +68,8 @@ def look(section, q, qd=(0.0, 0.0, 0.0, 0.0), extras=()):
 
 
 HOME = [0.0, -0.7, 1.8, 1.9]
+DIG = [0.0, -0.525, 1.087, 1.039]
+"""Ready to enter the ground: the edge is the bucket's lowest part."""
 
 
 def test_a_sector_caps_toward_its_ends_only():
@@ -89,12 +91,12 @@ def test_a_sector_of_an_unknown_joint_names_the_nearest():
 
 def test_rows_toward_a_pipe_leave_the_way_out_open():
     section, caps = make("services", SERVICES)
-    _, k = look(section, HOME, extras=[5.0, -2, -9, 5, 2, -9, 0.1])
+    _, k = look(section, DIG, extras=[5.0, -2, -9, 5, 2, -9, 0.1])
     assert caps.count[0] == 0, "far away nothing binds"
     edge = k.tool_position.copy()
     # The pipe lies 0.45 m below the edge: 0.05 m is left before buffer and reserve.
     pipe = [edge[0], edge[1] - 2, edge[2] - 0.55, edge[0], edge[1] + 2, edge[2] - 0.55]
-    _, k = look(section, HOME, extras=[*pipe, 0.1])
+    _, k = look(section, DIG, extras=[*pipe, 0.1])
     rows, limits = caps.rows[: caps.count[0]], caps.row_limit[: caps.count[0]]
     assert limits.min() == pytest.approx(stopping_speed(0.05, 1.0, 0.25), rel=0.02)
     nearest = rows[int(np.argmin(limits))]
@@ -103,7 +105,7 @@ def test_rows_toward_a_pipe_leave_the_way_out_open():
     assert nearest @ down == pytest.approx(1.0, abs=0.05)
     # Inside the buffer the way out is open and the way in is shut.
     pipe[2] = pipe[5] = edge[2] - 0.3
-    signals, _ = look(section, HOME, qd=0.2 * down, extras=[*pipe, 0.1])
+    signals, _ = look(section, DIG, qd=0.2 * down, extras=[*pipe, 0.1])
     limits = caps.row_limit[: caps.count[0]]
     assert limits.min() == 0.0
     row = caps.rows[int(np.argmin(limits))]
@@ -115,11 +117,11 @@ def test_the_scorer_keeps_nothing_back_of_a_pipe():
     guard, guard_caps = make("services", SERVICES)
     scorer, scorer_caps = make("services", SERVICES, truth=True)
     k = Kinematics(ROBOT)
-    k.update(np.array(HOME))
+    k.update(np.array(DIG))
     x, y, z = k.tool_position
     extras = [x, y - 2, z - 0.9, x, y + 2, z - 0.9, 0.1]
-    look(guard, HOME, extras=extras)
-    look(scorer, HOME, extras=extras)
+    look(guard, DIG, extras=extras)
+    look(scorer, DIG, extras=extras)
     ours = guard_caps.row_limit[: guard_caps.count[0]].min()
     theirs = scorer_caps.row_limit[: scorer_caps.count[0]].min()
     assert theirs == pytest.approx(math.sqrt(2.0 * 1.0 * 0.5), rel=0.02)

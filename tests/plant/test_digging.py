@@ -88,6 +88,21 @@ def test_the_scanner_lags_and_errs_within_its_bounds(cycle):
     assert cycle.state.extras_age_s[0] == 0.0
 
 
+def test_the_ground_around_the_edge_is_that_of_the_map(cycle):
+    process, _ = start(cycle)
+    for _ in range(40):
+        cycle.step(np.array([-0.3, -0.8, 0.0, 0.2]))
+    kinematics = cycle.plant.kinematics
+    edge, rotation = kinematics.tool_position, kinematics.tool_rotation
+    ahead = np.array([rotation[1, 1], -rotation[0, 1]])
+    ahead /= np.linalg.norm(ahead)
+    for name, way in (("behind", -0.3), ("before", 0.3), ("ahead", 0.7)):
+        place = edge[:2] + way * ahead
+        expected = process.soil.height_at(*place) - edge[2]
+        found = extra(cycle, f"ground_{name}_above_edge_m", cycle.truth.state)
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
 def test_the_load_is_told_with_its_noise_and_scale(cycle):
     process, _ = start(cycle)
     process.soil.load_m3 = 0.3

@@ -337,6 +337,8 @@ def main() -> None:
     load = os.getloadavg()[0]
     result = {
         "load_average_before": load,
+        "niceness": os.nice(0),
+        "real_time_scheduling": os.sched_getscheduler(0) == os.SCHED_FIFO,
         "seed": SEED,
         "echo": measure_echo(options.echoes),
         "jitter": [measure_jitter(hz, options.seconds) for hz in (20.0, 50.0)],

@@ -76,7 +76,11 @@ def _title(kind: str, path: Path) -> str:
         kind, path
     )
     value = content.load_yaml(file)
-    title = value.get("title", value.get("algorithm", value.get("robot", "")))
+    if kind == "train":
+        return f"{value.get('algorithm')} on {value.get('environment')}"
+    if kind == "hardware":
+        return f"robot {value.get('robot')} at {value.get('url')}"
+    title = value.get("title", "")
     return str(title.get("en", "") if isinstance(title, dict) else title)
 
 

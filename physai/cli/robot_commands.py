@@ -154,7 +154,7 @@ def _wait(duration_s: float | None) -> None:
 
 
 def deploy(options: argparse.Namespace) -> int:
-    """``physai deploy POLICY --hardware H``."""
+    """``physai deploy POLICY --hardware H``: 1 if a safety stop ended the session."""
     out = check_writable(options.out)
     from physai.runtime.session import deploy as deploy_it
 
@@ -185,7 +185,8 @@ def deploy(options: argparse.Namespace) -> int:
             f"{out}/deploy.json, ledger.jsonl, {result['episode']}",
         ],
     )
-    return 0 if result["stop_confirmed"] and result["ended"] != "period overrun" else 1
+    bad = result["ended"] in ("period overrun", "latched stop")
+    return 0 if result["stop_confirmed"] and not bad else 1
 
 
 def _ask() -> str:

@@ -210,6 +210,11 @@ def run(options: argparse.Namespace) -> int:
     from physai.runtime.loop import run_loop
     from physai.tasks import registry
 
+    if options.plant == "ros":
+        print(
+            "a robot is watched and nothing is sent to it: physai deploy moves one",
+            file=sys.stderr,
+        )
     cycle = registry.make_cycle(options.env, plant=options.plant, guard=options.guard)
     log = check_writable(options.log, "--log") if options.log else None
     rows: list[dict[str, Any]] = []

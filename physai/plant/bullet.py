@@ -8,6 +8,7 @@ inner sub-steps cannot be seen and multiply the motors' force limits.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import numpy as np
 from physai.errors import ConfigError, ContractError
 from physai.plant.banner import without_banner
 from physai.plant.bullet_base import BulletBase
+from physai.plant.bullet_objects import BulletObjects
 from physai.plant.dynamics import BaseStart
 from physai.plant.ground import Ground
 from physai.plant.scenario import PlantConfig
-from physai.plant.scene import SceneConfig
+from physai.plant.scene import ObjectConfig, SceneConfig
 from physai.plant.simulation import SimulatedPlant
 from physai.robot.description import Robot
 from physai.types import Array
@@ -40,6 +42,7 @@ class BulletDynamics:
         scene: Furniture.
         step_s: Physics step [s].
         ground: What a robot that drives drives on; a bolted one has none.
+        objects: Boxes that move.
         solver_iterations: In each physics step.
 
     Raises:
@@ -59,6 +62,7 @@ class BulletDynamics:
         scene: SceneConfig,
         step_s: float,
         ground: Ground | None = None,
+        objects: tuple[ObjectConfig, ...] = (),
         solver_iterations: int = 50,
     ) -> None:
         if robot.base is not None and ground is None:
@@ -81,6 +85,11 @@ class BulletDynamics:
         self._efforts = [float(value) for value in robot.effort_max[self._first :]]
         self.position, self.velocity = np.zeros(count), np.zeros(count)
         self.effort = np.zeros(count)
+        self.objects: BulletObjects | None = None
+        if objects:
+            self.objects = BulletObjects(
+                self._client, self._body, self._links, objects, step_s
+            )
         self.base_pose, self.base_twist = np.array(base_pose), np.zeros(6)
         self.steering_rad, self.wheel_load = 0.0, np.zeros(0)
         self._base: BulletBase | None = None
@@ -138,7 +147,15 @@ class BulletDynamics:
                 pybullet.GEOM_BOX,
                 halfExtents=[0.5 * s for s in box.size_m],
             )
-            self._call(pybullet.createMultiBody, 0.0, shape, -1, list(box.center_m))
+            body = self._call(
+                pybullet.createMultiBody, 0.0, shape, -1, list(box.center_m)
+            )
+            self._call(
+                pybullet.changeDynamics,
+                body,
+                -1,
+                lateralFriction=math.sqrt(box.friction),
+            )
         for cylinder in scene.cylinders:
             shape = self._call(
                 pybullet.createCollisionShape,
@@ -166,6 +183,8 @@ class BulletDynamics:
         Raises:
             ContractError: If the robot cannot carry the payload.
         """
+        if self.objects is not None:
+            self.objects.clear()
         self._stepped = False
         zero = [[0.0]] * len(self._joints)
         self._call(
@@ -235,16 +254,21 @@ class BulletDynamics:
     def step(self, count: int = 1) -> None:
         """Advance by so many physics steps."""
         step, client, base = pybullet.stepSimulation, self._client, self._base
+        objects = self.objects
         self._stepped = self._stepped or count > 0
         for _ in range(count):
             if base is None:
                 step(physicsClientId=client)
+                if objects is not None and objects.attached >= 0:
+                    objects.feel()
                 continue
             if base.due:
                 self._read_joints()
                 base.refresh(self.position)
             base.press()
             step(physicsClientId=client)
+            if objects is not None and objects.attached >= 0:
+                objects.feel()
             base.advance()
 
     def read(self) -> None:
@@ -296,6 +320,7 @@ class BulletPlant(SimulatedPlant):
                 config.scene,
                 1.0 / config.physics_hz,
                 ground,
+                config.objects,
                 config.solver_iterations,
             ),
         )

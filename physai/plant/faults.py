@@ -33,6 +33,7 @@ _TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "joints": (("actuator_position", "actuator_velocity"), ("actuator_age_s",)),
     "people": (("people",), ("people_age_s", "people_frame_age_s")),
     "face": (("extras",), ("extras_age_s",)),
+    "extras": (("extras",), ("extras_age_s",)),
     "tool_force": (("tool_force_in_world_n",), ("tool_force_age_s",)),
     "lidar": (("lidar_range_m",), ("lidar_age_s",)),
 }
@@ -44,7 +45,14 @@ class FaultConfig(Config):
 
     kind: str
     target: Literal[
-        "joints", "people", "face", "tool_force", "lidar", "command", "clock"
+        "joints",
+        "people",
+        "face",
+        "extras",
+        "tool_force",
+        "lidar",
+        "command",
+        "clock",
     ] = "people"
     start_s: Annotated[float, Field(ge=0.0)] = 0.0
     duration_s: Annotated[float, Field(gt=0.0)] = 1.0e6

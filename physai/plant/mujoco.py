@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 
 from physai.errors import ConfigError
+from physai.plant.dynamics import ObjectWorld
 from physai.plant.scenario import PlantConfig
 from physai.plant.scene import SceneConfig
 from physai.plant.simulation import SimulatedPlant
@@ -58,6 +59,7 @@ class MujocoDynamics:
         count = len(names)
         self.position, self.velocity = np.zeros(count), np.zeros(count)
         self.effort = np.zeros(count)
+        self.objects: ObjectWorld | None = None
 
     def reset(self, position: Array) -> None:
         """Put the robot at rest at (n,) positions; nothing of before remains."""

@@ -7,7 +7,7 @@ physics, so that an episode is the same with and without pictures.
 from __future__ import annotations
 
 import tempfile
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +79,18 @@ class Picture:
         self._open = True
         self._body = self._load_robot()
         self._joints = self._joint_indices()
-        self._far_m = 60.0 if config.scene.outdoors else 8.0
+        self._far_m = 60.0 if config.scene.outdoors or robot.base is not None else 8.0
         self._ground = GroundPicture(self._client)
+        self._inertial = self._call(pybullet.getDynamicsInfo, self._body, -1)[3:5]
         self._furnish()
+        self._objects = [
+            self._shape(
+                pybullet.GEOM_BOX,
+                (*thing.color, 1.0),
+                halfExtents=[0.5 * s for s in thing.size_m],
+            )
+            for thing in (*config.objects, *config.scene.props)
+        ]
         self._people: list[list[int]] = []
         self._lips: list[int] = []
         self._radii: list[list[tuple[float, float]]] = []
@@ -98,7 +107,7 @@ class Picture:
         """Return a picture of a state (usually the true one).
 
         Args:
-            state: Joint positions and people are drawn.
+            state: Joint positions, people and objects are drawn.
             camera: Name of a camera of the scene, or a camera.
             mouth: (3,) middle of the lips, world [m]; None draws no mouth.
             food: Share of a bite on the utensil, drawn at the tool's frame.
@@ -107,9 +116,16 @@ class Picture:
         Returns:
             (height, width, 3) uint8, RGB.
         """
-        for joint, value in zip(self._joints, state.actuator_position, strict=True):
-            self._call(pybullet.resetJointState, self._body, joint, float(value))
+        joints = state.actuator_position[-len(self._joints) :].tolist()
+        for joint, value in zip(self._joints, joints, strict=True):
+            self._call(pybullet.resetJointState, self._body, joint, value)
+        if self.robot.base is not None:
+            self._place_base(state.base_pose_in_world)
         self._place_people(state.people, mouth)
+        for body, pose in zip_longest(
+            self._objects, state.objects_pose_in_world[: len(self._objects)]
+        ):
+            self._move(body, *((0, 0, -5),) if pose is None else (pose[:3], pose[3:]))
         x, y, z = state.tool_pose_in_world[:3].tolist()
         self._move(self._food, (x, y, z + 0.006) if food > 0.05 else (0, 0, -5))
         if surface is not None:
@@ -225,7 +241,17 @@ class Picture:
             names[self._call(pybullet.getJointInfo, self._body, index)[1].decode()] = (
                 index
             )
-        return [names[name] for name in self.robot.actuator_names]
+        return [names[name] for name in self.robot.joint_names]
+
+    def _place_base(self, pose: Array) -> None:
+        """Put a robot that drives where it is; its frame is not its centre of mass."""
+        place, turn = self._call(
+            pybullet.multiplyTransforms,
+            pose[:3].tolist(),
+            pose[3:].tolist(),
+            *self._inertial,
+        )
+        self._call(pybullet.resetBasePositionAndOrientation, self._body, place, turn)
 
     def _shape(self, kind: int, color: tuple[float, ...], **size: Any) -> int:
         visual = self._call(
@@ -253,7 +279,8 @@ class Picture:
         return body
 
     def _furnish(self) -> None:
-        if not self.config.scene.outdoors:
+        if self.robot.base is None and not self.config.scene.outdoors:
+            # Where a robot drives, the scene has a floor of its own.
             floor = self._shape(
                 pybullet.GEOM_BOX, (0.80, 0.80, 0.78, 1.0), halfExtents=(4.0, 4.0, 0.01)
             )

@@ -136,7 +136,12 @@ class Process(Protocol):
         ...
 
     def objects(self) -> Array:
-        """Return the (K, 7) true poses of its objects in the world; a new array."""
+        """Return the (K, 7) true poses of its objects in the world; a new array.
+
+        A process that measures them also has ``measured_objects(time_s)``, which
+        returns the (K, 7) poses of the state and their (K,) ages [s]; without it the
+        state shows the true ones.
+        """
         ...
 
 
@@ -163,7 +168,9 @@ PROCESSES: Mapping[str, str] = MappingProxyType(
         "delivery": "physai.plant.delivery:Delivery",
         "digging": "physai.plant.digging:Digging",
         "haulage": "physai.plant.haulage:Haulage",
+        "handling": "physai.plant.handling:Handling",
         "meal": "physai.plant.meal:Meal",
+        "night_round": "physai.plant.night_round:NightRound",
     }
 )
 """Kind to class."""

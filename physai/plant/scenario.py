@@ -21,7 +21,7 @@ from physai.plant.faults import FaultConfig
 from physai.plant.ground import GroundConfig
 from physai.plant.lidar import LidarErrorConfig
 from physai.plant.process import load_process
-from physai.plant.scene import SceneConfig
+from physai.plant.scene import ObjectConfig, SceneConfig
 from physai.plant.sensors import LocalisationConfig, SensorConfig
 from physai.plant.tracker import TrackerConfig
 from physai.types import Array
@@ -54,6 +54,8 @@ class PlantConfig(Config):
     engine's own 50: an excavator's bucket sinks by 3 mm/s, with 100 by 0.1."""
     base: BasePoseConfig
     scene: SceneConfig
+    objects: tuple[ObjectConfig, ...] = ()
+    """Boxes that move, in the order of the state's objects."""
     tracker: TrackerConfig
     """The body tracker."""
     sensors: SensorConfig

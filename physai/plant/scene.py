@@ -6,12 +6,12 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from physai.config import Config
 from physai.types import Array
 
-__all__ = ["BoxConfig", "Outline", "SceneConfig", "Surface"]
+__all__ = ["BoxConfig", "ObjectConfig", "Outline", "SceneConfig", "Surface"]
 
 Positive = Annotated[float, Field(gt=0.0)]
 Color = tuple[float, float, float]
@@ -26,6 +26,28 @@ class BoxConfig(Config):
     color: Color = (0.7, 0.6, 0.5)
     solid: bool = True
     """Whether the robot can touch it; False is for pictures only."""
+    friction: Positive = 0.25
+    """Of two faces like this; between two bodies the geometric mean holds."""
+
+
+class ObjectConfig(Config):
+    """A box that moves, such as a case; the scenario says where, and whether at all."""
+
+    name: str
+    kind: str
+    size_m: tuple[Positive, Positive, Positive]
+    com_offset_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Centre of mass from the middle, in the box's frame."""
+    color: Color = (0.76, 0.60, 0.42)
+
+    @model_validator(mode="after")
+    def _inside(self) -> ObjectConfig:
+        for offset, size in zip(self.com_offset_m, self.size_m, strict=True):
+            if not abs(offset) < 0.5 * size:
+                raise ValueError(
+                    f'object "{self.name}": its centre of mass lies outside of it'
+                )
+        return self
 
 
 class CylinderConfig(Config):
@@ -84,4 +106,6 @@ class SceneConfig(Config):
 
     boxes: tuple[BoxConfig, ...] = ()
     cylinders: tuple[CylinderConfig, ...] = ()
+    props: tuple[ObjectConfig, ...] = ()
+    """Objects of a process that are shown in pictures and are no bodies, in its order."""
     cameras: dict[str, CameraConfig] = Field(default_factory=dict)

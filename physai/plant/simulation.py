@@ -31,6 +31,7 @@ from physai.plant.motion import (
     ramp,
     see_robot,
 )
+from physai.plant.own_motion import OwnMotion
 from physai.plant.process import Locator, Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.plant.scene import Outline, Surface
@@ -101,6 +102,7 @@ class SimulatedPlant:
         self._camera_world: CameraWorld | None = None
         self.people: list[AnyPerson] = []
         self._contact: ContactModel | None = None
+        self._own = None if robot.base is None else OwnMotion(robot, self.period_s)
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
         self.time_s, self.step_count = 0.0, 0
         self.last_contact: Contact
@@ -156,6 +158,7 @@ class SimulatedPlant:
         )
         self._acting = bool(getattr(self._process, "acting", False))
         self._locator = self._process if isinstance(self._process, Locator) else None
+        self._measure_objects = getattr(self._process, "measured_objects", None)
         self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
         self._look()
         self._assemble()
@@ -166,6 +169,9 @@ class SimulatedPlant:
             raise ConfigError(f"plant.lidar: {self.robot.name} carries no lidar")
         assert config.lidar is not None
         mounted = mounted_lidar(self.robot.lidar, config.lidar)
+        if self._ground is not None:
+            # What uneven ground returns is taken out by the site's map.
+            mounted = mounted.model_copy(update={"floor_z_m": None})
         return Lidar(mounted, self.robot, config.scene)
 
     def watch(self) -> None:
@@ -233,6 +239,13 @@ class SimulatedPlant:
         self._look_at_robot()
         assert self._contact is not None
         self.last_contact = self._contact.contact()
+        if self._own is not None:
+            self.last_contact = self._own.judge(
+                self.last_contact,
+                self.dynamics.velocity,
+                self._velocity,
+                self.kinematics,
+            )
         if self._process is not None:
             self._process.advance(
                 self.period_s, self.kinematics, self.people, self.last_contact
@@ -300,6 +313,8 @@ class SimulatedPlant:
             self._no_age = np.zeros(count)
             self._no_age.setflags(write=False)
         self._contact.reset()
+        if self._own is not None:
+            self._own.reset()
         self._speeds[:] = 0.0
         self.last_contact = self._contact.contact()
 
@@ -492,13 +507,16 @@ class SimulatedPlant:
             ranges, range_age = self._lidar.range_m, self._lidar.age(self.time_s)
             true_ranges = self._lidar.exact_range_m
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
-        objects, found = _NO_OBJECTS, _NONE
+        objects = seen = _NO_OBJECTS
+        still = found = _NONE
         base, twist, place = self._whereabouts()
         if self._process is not None:
             exact, none, more = self._process.truth(self.kinematics, self._capsules)
             extras, ages = self._process.extras(self.time_s)
-            objects = self._process.objects()
-            found = np.zeros(len(objects))
+            objects = seen = self._process.objects()
+            still = found = np.zeros(len(objects))
+            if self._measure_objects is not None:
+                seen, found = self._measure_objects(self.time_s)
         force = self._force.read(self.step_count)
         state = State(
             self.time_s,
@@ -516,7 +534,7 @@ class SimulatedPlant:
             drift,
             track_ages,
             self._tracker.frame_age(self.time_s) if people else 0.0,
-            objects,
+            seen,
             found,
             ranges,
             range_age,
@@ -545,7 +563,7 @@ class SimulatedPlant:
                 self._no_age,
                 0.0,
                 objects,
-                found,
+                still,
                 true_ranges,
                 0.0,
                 exact,

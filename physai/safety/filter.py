@@ -33,7 +33,7 @@ from physai.safety.filter_kernel import (
 )
 from physai.safety.kernel import Parameter
 from physai.safety.monitor import Monitor
-from physai.safety.sections.section import MOST_ROWS
+from physai.safety.sections.section import ROWS_MOST
 from physai.types import Array, State
 
 __all__ = ["Filter", "Outcome", "Solution"]
@@ -152,8 +152,7 @@ class Filter:
             m.caps.upper,
             m.caps.rule,
             m.caps.rows,
-            m.caps.row_limit,
-            int(m.caps.count[0]),
+            m.caps.row_count,
             m.size,
             m.figures_buffer,
             m.work_buffer,
@@ -167,7 +166,7 @@ class Filter:
     def _allocate(self, pairs: int) -> None:
         n, shapes = self._n, len(self.monitor.spec.robot.shapes.link)
         self._pairs_most = pairs
-        rows, blocks = pairs + 6 + 2 * shapes + MOST_ROWS + 1, 2 * shapes + 1
+        rows, blocks = pairs + 6 + 2 * shapes + ROWS_MOST + 1, 2 * shapes + 1
         most = rows + _ROUNDS * blocks
         self._size = np.array([n, rows, blocks])
         self._buffer = np.zeros(demands_length(self._size))
@@ -196,11 +195,11 @@ class Filter:
                 return "joint_acceleration"
             return rule
         if what == ROW:
-            if index >= pairs + walls:
+            own = int(index - pairs - walls)
+            if own >= int(m.caps.row_count[0]):
                 return "face_gate"
-            own = index - (pairs + walls - int(m.caps.count[0]))
             if own >= 0:
-                return m.caps.kinds[int(m.caps.row_kind[own])]
+                return m.caps.kinds[m.caps.row_rule[own]]
             if index >= pairs:
                 return "workspace"
             head = m.work.segment[index] < 3 and m.spec.config.gate is not None

@@ -45,9 +45,9 @@ _LIKELY = 0.02
 class Demands(NamedTuple):
     """Everything a command is held against in one step.
 
-    Rows are the pairs of the monitor, then walls and floor, then those of the sections,
-    then the gate's axis where the tool is at an open mouth; ``blocks`` are the points whose speed is capped, the
-    TCP last.
+    Rows are the pairs of the monitor, then walls and floor, then those of sections, then
+    the gate's axis where the tool is at an open mouth; ``blocks`` are the points whose
+    speed is capped, the TCP last.
 
     Attributes:
         lower: (n,) bounds [rad/s or m/s].
@@ -234,8 +234,7 @@ def collect(
     cap_upper: Array,
     cap_rule: npt.NDArray[np.int64],
     cap_rows: Array,
-    cap_row_limit: Array,
-    cap_row_count: int,
+    cap_row_count: npt.NDArray[np.int64],
     size: npt.NDArray[np.int64],
     figures_buffer: Array,
     work_buffer: Array,
@@ -256,9 +255,8 @@ def collect(
         cap_lower: (n,) of :class:`physai.safety.sections.section.Caps`.
         cap_upper: (n,).
         cap_rule: (n,).
-        cap_rows: (K, n) rows of the sections.
-        cap_row_limit: (K,).
-        cap_row_count: How many of them are valid.
+        cap_rows: (M, n + 1) of the same: rows and their limits.
+        cap_row_count: (1,) how many of them hold.
         size: Of the monitor's buffers.
         figures_buffer: Of the monitor.
         work_buffer: Of the monitor's step.
@@ -308,12 +306,12 @@ def collect(
         d.rows[pairs:],
         d.limits[pairs:],
     )
-    for k in range(cap_row_count):
-        for j in range(n):
-            d.rows[pairs + walls, j] = cap_rows[k, j]
-        d.limits[pairs + walls] = cap_row_limit[k]
-        walls += 1
     total, count = pairs + walls, 0
+    for k in range(cap_row_count[0]):
+        for j in range(n):
+            d.rows[total, j] = cap_rows[k, j]
+        d.limits[total] = cap_rows[k, n]
+        total += 1
     for r in range(chain.capsules.shape[0]):
         fastest = figures.parameters[_FASTEST]
         if work.shape_segment[r] < 0 or not work.shape_cap[r] < fastest:

@@ -96,7 +96,7 @@ class Monitor:
                 len(spec.rule_names),
             ]
         )
-        self.caps = Caps(len(spec.robot.actuator_names))
+        self.caps = Caps(len(spec.robot.actuator_names), len(spec.robot.tool_channels))
         self._sections = self._make_sections()
         self._most_people = 0
         self.work: Work
@@ -126,6 +126,8 @@ class Monitor:
         self._windows.above[:] = 0
         self.active[:] = False
         self.caps.clear()
+        for section in self._sections:
+            section.reset()
         self.work.previous_velocity[:] = np.nan
 
     @property
@@ -336,6 +338,7 @@ class Monitor:
         for name, given in spec.config.sections.items():
             found, values = load_section(name, given)
             section = found(values, spec.robot, self.truth_view, self.caps, reaction)
+            section.period_s = 1.0 / spec.control_hz
             section.bind(spec.extras)
             made.append(section)
         return made

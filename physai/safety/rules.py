@@ -49,11 +49,17 @@ class Signal(enum.IntEnum):
     INCLINATION = 28
     STABILITY_SPEED = 29
     CROSSING = 30
-    AREA_MOTION = 31
-    SWING_SECTOR = 32
-    SERVICE_APPROACH = 33
-    ENVELOPE = 34
-    COUNT = 35
+    LOAD_AGE = 31
+    LOAD_APPROACH = 32
+    LOAD_SPEED = 33
+    LOAD_RELEASE = 34
+    AREA_MOTION = 35
+    SWING_SECTOR = 36
+    SERVICE_APPROACH = 37
+    CARRYING_SPEED = 38
+    LOAD_TILT = 39
+    ENVELOPE = 40
+    COUNT = 41
     """The signals of rules about extras come after these."""
 
 
@@ -198,6 +204,7 @@ class ContactSpeed(Rule):
     """
 
     signal, unit = Signal.CONTACT_SPEED, "1"
+    by_push = True
 
 
 class ContactForce(Rule):
@@ -295,6 +302,7 @@ class ProtectiveFieldSpeed(Rule):
     """
 
     signal, unit, section = Signal.PROTECTIVE_FIELD, "1", "field"
+    by_push = True
 
 
 class Geofence(Rule):
@@ -305,6 +313,7 @@ class Geofence(Rule):
     """
 
     signal, unit, section = Signal.GEOFENCE, "1", "fence"
+    by_push = True
 
 
 class Crossing(Rule):
@@ -329,6 +338,7 @@ class AreaSpeed(Rule):
     """Speed above what the areas permit, as a share of the maker's speed limit."""
 
     signal, unit, section = Signal.AREA_SPEED, "1", "areas"
+    by_push = True
 
 
 class AreaMotion(Rule):
@@ -375,12 +385,63 @@ class Inclination(Rule):
     """
 
     signal, unit, section = Signal.INCLINATION, "1", "stability"
+    by_push = True
 
 
 class StabilitySpeed(Rule):
     """Speed above what slope, curve and lift height permit, as a share."""
 
     signal, unit, section = Signal.STABILITY_SPEED, "1", "stability"
+    by_push = True
+
+
+class CarryingSpeed(Rule):
+    """Speed of base or arm above what the other permits, as a share.
+
+    The arm moves while the base stands, and no faster than keeps its load level; see
+    :mod:`physai.safety.sections.carrying`.
+    """
+
+    signal, unit, section = Signal.CARRYING_SPEED, "1", "carrying"
+    by_push = True
+
+
+class LoadTilt(Rule):
+    """Tilt of what the hand carries, between the tool's -z and the vertical [rad]."""
+
+    signal, unit, section = Signal.LOAD_TILT, "rad", "carrying"
+    by_push = True
+
+
+class LoadAge(Rule):
+    """Age of the oldest reading of gripper, case and slot [s]."""
+
+    signal, unit, view, section = Signal.LOAD_AGE, "s", "guard", "load"
+
+
+class LoadApproach(Rule):
+    """Horizontal approach of a carried case to a person above the permitted one [m/s].
+
+    Height does not count, so that nothing is carried over people; closed form of
+    ISO/TS 15066 5.5.4 as in :func:`physai.safety.kernel.permitted_speed`.
+    """
+
+    signal, unit, section = Signal.LOAD_APPROACH, "m/s", "load"
+
+
+class LoadSpeed(Rule):
+    """Speed above what the vacuum permits with this case, as a share.
+
+    Static margin dp A / (m g); see :mod:`physai.safety.sections.load`.
+    """
+
+    signal, unit, section = Signal.LOAD_SPEED, "1", "load"
+
+
+class LoadRelease(Rule):
+    """How far from its place a case was let go, sideways or in height [m]."""
+
+    signal, unit, section = Signal.LOAD_RELEASE, "m", "load"
 
 
 class ExtraAbove(Rule):
@@ -431,6 +492,12 @@ RULES: dict[str, type[Rule]] = {
     "envelope": Envelope,
     "inclination": Inclination,
     "stability_speed": StabilitySpeed,
+    "load_age": LoadAge,
+    "load_approach": LoadApproach,
+    "load_speed": LoadSpeed,
+    "load_release": LoadRelease,
+    "carrying_speed": CarryingSpeed,
+    "load_tilt": LoadTilt,
     "extra_above": ExtraAbove,
     "extra_below": ExtraBelow,
 }

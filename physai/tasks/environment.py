@@ -22,6 +22,7 @@ from physai.errors import ContractError, suggest
 from physai.plant.faults import FaultConfig
 from physai.plant.process import load_process
 from physai.plant.scenario import PlantConfig
+from physai.tasks.casting import PersonTemplate
 
 __all__ = [
     "DistributionConfig",
@@ -81,6 +82,9 @@ class ScenarioTemplate(Config):
     duration_s: Positive | None = None
     """None takes the environment's."""
     behaviours: tuple[BehaviourConfig, ...] = ()
+    """Of the first person, in tasks that place their people themselves."""
+    people: tuple[PersonTemplate, ...] = ()
+    """Who takes part, in tasks that take their people from the template."""
     faults: tuple[FaultConfig, ...] = ()
     ranges: dict[str, Range] = Field(default_factory=dict)
     """Ranges in place of the distribution's."""

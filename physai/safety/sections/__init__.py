@@ -1,4 +1,4 @@
-"""Parts of a specification that only some robots need: areas, fence, field, stability, ...
+"""Parts of a specification that only some robots need: areas, fence, field, load, ...
 
 Section ``sections`` of ``configs/safety/<name>.yaml`` names them. A section measures
 signals of its own and caps the speed of actuators; the filter keeps within the caps,
@@ -27,8 +27,10 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
         "envelope": "physai.safety.sections.envelope:Envelope",
         "fence": "physai.safety.sections.fence:Fence",
         "field": "physai.safety.sections.field:ProtectiveField",
+        "load": "physai.safety.sections.load:Load",
         "sector": "physai.safety.sections.sector:Sector",
         "services": "physai.safety.sections.services:Services",
+        "carrying": "physai.safety.sections.carrying:Carrying",
         "stability": "physai.safety.sections.stability:Stability",
     }
 )

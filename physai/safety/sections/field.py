@@ -8,6 +8,7 @@ speed). Where no sensor looks, the speed is that of muted detection, 0.3 m/s at 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar
 
 import numba
@@ -16,10 +17,11 @@ from pydantic import Field
 
 from physai.config import Config
 from physai.errors import ConfigError
+from physai.plant.protective_field import straight_way, turning_way
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section, excess_of, footprint_of
+from physai.safety.sections.section import Caps, Section, footprint_of
 from physai.types import Array, State
 
 __all__ = ["FieldValues", "ProtectiveField"]
@@ -57,125 +59,201 @@ def _permitted(free: float, object_speed: float, a: float, tr: float) -> float:
 
 
 @numba.njit(cache=True)
-def _shorten(
-    r: float, bearing: float, place: Array, box: Array, curvature: float, out: Array
-) -> None:
-    """Shorten the free ways by one thing that a ray found.
-
-    The corridor bends with the curvature that is driven; a point's way is its arc.
-    """
-    x, y = place[0] + r * np.cos(bearing), place[1] + r * np.sin(bearing)
-    across, along = abs(y), x
-    if abs(curvature) > 1e-3:
-        radius = 1.0 / curvature
-        dy = radius - y
-        across = abs(abs(radius) - np.sqrt(x * x + dy * dy))
-        turn = np.arctan2(x, dy if radius > 0.0 else -dy)
-        along = abs(radius) * turn
-    if across > box[2]:
-        return
-    if along > box[1]:
-        out[0] = min(out[0], along - box[1])
-    elif along < box[0]:
-        out[1] = min(out[1], box[0] - along)
-    else:
-        out[0] = out[1] = 0.0
-
-
-@numba.njit(cache=True)
-def _look(
+def _place_points(
     ranges: Array,
-    angles: Array,
-    place: Array,
-    box: Array,
+    directions: Array,
+    origin: Array,
     reach: float,
-    curvature: float,
+    step: float,
     detection: float,
     out: Array,
-) -> None:
-    """Write the free way forward and backward of the driven corridor [m].
+) -> int:
+    """Write where something stands, or could stand, in the base frame.
 
     Args:
         ranges: (L,) see the module [m].
-        angles: (L,) bearings [rad].
-        place: (3,) x, y and yaw of the lidar in the base frame.
-        box: (3,) rear and front of the robot and half the corridor's width [m].
+        directions: (L, 2) of the rays in the base frame.
+        origin: (2,) of the lidar in the base frame [m].
         reach: Largest range [m].
-        curvature: Driven [1/m].
+        step: Angle between rays [rad].
         detection: Smallest thing that must be found [m]; 0 trusts gaps.
-        out: (2,) filled.
+        out: (L, 2) points [m].
+
+    Returns:
+        How many.
     """
-    out[0] = out[1] = reach
-    count, i = ranges.shape[0], 0
-    step = angles[1] - angles[0]
-    while i < count:
-        r = ranges[i]
-        if r > 0.0:
-            if r < reach:
-                _shorten(r, angles[i] + place[2], place, box, curvature, out)
-            i += 1
-            continue
-        end = i
-        while end < count and not ranges[end] > 0.0:
-            end += 1
-        # n rays without a measurement hide what fits into n + 1 steps.
-        wide = 2.0 * np.sin(min(0.5 * np.pi, 0.5 * (end - i + 1) * step))
-        near = detection / wide
-        if 0.0 < near < reach:
+    count, i, rays = 0, 0, ranges.shape[0]
+    while i < rays:
+        end, r = i + 1, ranges[i]
+        if not r > 0.0:
+            while end < rays and not ranges[end] > 0.0:
+                end += 1
+            # n rays without a measurement hide what fits into n + 1 steps.
+            wide = 2.0 * math.sin(min(0.5 * math.pi, 0.5 * (end - i + 1) * step))
+            r = detection / wide if detection > 0.0 else reach
+        if r < reach:
             for k in range(i, end):
-                _shorten(near, angles[k] + place[2], place, box, curvature, out)
+                out[count, 0] = origin[0] + r * directions[k, 0]
+                out[count, 1] = origin[1] + r * directions[k, 1]
+                count += 1
         i = end
+    return count
 
 
 @numba.njit(cache=True)
-def _turn_cap(
-    ranges: Array,
-    angles: Array,
-    place: Array,
-    box: Array,
-    reach: float,
-    detection: float,
-    speed: float,
-    most: float,
-    limits: Array,
-    out: Array,
+def _ring(box: Array, curvature: float) -> tuple[float, float]:
+    """Return the radii, squared, between which the box sweeps on a circle [m2]."""
+    centre, outer = 1.0 / curvature, 0.0
+    for corner in range(4):
+        x, y = box[corner // 2], box[2 + corner % 2] - centre
+        outer = max(outer, x * x + y * y)
+    inner = max(0.0, box[2] - centre, centre - box[3])
+    return inner * inner, outer
+
+
+@numba.njit(cache=True)
+def _free_way(
+    points: Array, count: int, box: Array, reach: float, curvature: float, side: int
 ) -> float:
-    """Return how fast the robot may turn to one side [rad/s].
+    """Return the way until the box touches a point, forward (side 0) or backward [m].
+
+    Exact for a rectangle on a straight line or a circle, the front that swings out
+    and the tail included.
+    """
+    free, sign = reach, 1.0 if side == 0 else -1.0
+    bent = abs(curvature) > 1e-3
+    inner, outer = _ring(box, curvature) if bent else (0.0, 0.0)
+    for i in range(count):
+        x, y = points[i, 0], points[i, 1]
+        if not bent:
+            free = min(free, straight_way(x, y, box, sign))
+            continue
+        dy = y - 1.0 / curvature
+        away = x * x + dy * dy
+        if inner <= away <= outer:
+            free = min(free, turning_way(x, y, box, curvature, sign))
+    return free
+
+
+@numba.njit(cache=True)
+def _permitted_along(
+    points: Array,
+    count: int,
+    figures: Array,
+    curvature: float,
+    side: int,
+) -> float:
+    """Return the speed from which the robot stops in the corridor of a curve [m/s]."""
+    free = _free_way(points, count, figures[:4], figures[4], curvature, side)
+    return _permitted(free - figures[5], figures[6], figures[7], figures[8])
+
+
+@numba.njit(cache=True)
+def _cap_speed(
+    points: Array,
+    count: int,
+    figures: Array,
+    curvature: float,
+    straighten: bool,
+    out: Array,
+) -> None:
+    """Write the permitted speed forward and backward [m/s].
+
+    Args:
+        points: Of :func:`_place_points`, the first ``count``.
+        count: How many.
+        figures: See :func:`_judge`.
+        curvature: Driven [1/m].
+        straighten: Take the least of the curve, half of it and straight on: to stop is
+            to give up the turn as well.
+        out: (4,) the first two filled.
+    """
+    for side in range(2):
+        least = _permitted_along(points, count, figures, curvature, side)
+        if straighten and curvature != 0.0:
+            for share in (0.5, 0.0):
+                bend = share * curvature
+                least = min(least, _permitted_along(points, count, figures, bend, side))
+        out[side] = least
+
+
+@numba.njit(cache=True)
+def _cap_turns(
+    points: Array, count: int, figures: Array, speed: float, most: float, out: Array
+) -> None:
+    """Write how fast the robot may turn to the left and to the right [rad/s].
 
     A faster turn would swing the corridor over something that is too near to stop for
     at the speed that is driven now. Tried from small to large, each a factor above
     the last, so that the answer is on the safe side.
 
     Args:
-        ranges: (rays,) [m].
-        angles: (rays,) directions in the lidar's frame [rad].
-        place: (3,) of the lidar in the base frame: x, y [m], yaw [rad].
-        box: (4,) of the robot with its side margin [m].
-        reach: Largest range [m].
-        detection: Largest range at which a person is surely seen [m].
+        points: Of :func:`_place_points`, the first ``count``.
+        count: How many.
+        figures: See :func:`_judge`.
         speed: Driven [m/s]; backward below 0.
-        most: Largest yaw rate to that side; its sign is the side.
-        limits: (4,) way kept free [m], object's speed [m/s], a [m/s2], Tr [s].
-        out: (2,) scratch.
+        most: Largest yaw rate [rad/s].
+        out: (4,) the last two filled.
     """
     side = 0 if speed >= 0.0 else 1
     fast = max(abs(speed), _TURN_FROM_M_S)
-    allowed = 0.0
-    for k in range(_TURNS - 1, -1, -1):
-        rate = most / _TURN_FACTOR**k
-        curvature = rate / fast if side == 0 else -rate / fast
-        _look(ranges, angles, place, box, reach, curvature, detection, out)
-        free = _permitted(out[side] - limits[0], limits[1], limits[2], limits[3])
-        if not free >= abs(speed):
-            break
-        allowed = abs(rate)
-    return allowed
+    for way in range(2):
+        sign = 1.0 if (way == 0) == (side == 0) else -1.0
+        allowed = 0.0
+        for k in range(_TURNS - 1, -1, -1):
+            rate = most / _TURN_FACTOR**k
+            bend = sign * rate / fast
+            permitted = _permitted_along(points, count, figures, bend, side)
+            if not permitted >= abs(speed):
+                break
+            allowed = rate
+        out[2 + way] = allowed
 
 
-_TURNS, _TURN_FACTOR = 10, 1.4
+_TURNS, _TURN_FACTOR = 8, 1.5
 _TURN_FROM_M_S = 0.2
 """Slower than this, the corridor of a turn is that of this speed: standing, any turn
 would be one on the spot."""
+
+
+@numba.njit(cache=True)
+def _judge(
+    ranges: Array,
+    directions: Array,
+    origin: Array,
+    figures: Array,
+    points: Array,
+    speed: float,
+    rate: float,
+    guards: bool,
+    out: Array,
+) -> None:
+    """Write caps forward, backward [m/s], to the left and to the right [rad/s].
+
+    Args:
+        ranges: (L,) [m].
+        directions: (L, 2).
+        origin: (2,).
+        figures: (12,) rear, front, right, left of the robot with its margins, reach,
+            way kept free [m], object's speed [m/s], a [m/s2], Tr [s], angle between
+            rays [rad], detection [m], largest yaw rate [rad/s].
+        points: (L, 2) scratch.
+        speed: Driven [m/s].
+        rate: Yaw rate [rad/s].
+        guards: Whether this is the guard's view.
+        out: (4,) filled.
+    """
+    count = _place_points(
+        ranges, directions, origin, figures[4], figures[9], figures[10], points
+    )
+    curvature = rate / speed if abs(speed) > _MOVING_M_S else 0.0
+    _cap_speed(points, count, figures, curvature, guards, out)
+    if guards:
+        _cap_turns(points, count, figures, speed, figures[11], out)
+
+
+_MOVING_M_S = 0.05
+"""Slower than this, no curvature is driven."""
 
 
 class ProtectiveField(Section):
@@ -202,78 +280,65 @@ class ProtectiveField(Section):
         lidar = robot.lidar
         if lidar is None:
             raise ConfigError(f"sections.field: {robot.name} has no lidar")
-        self._values, self._kind = values, caps.kind("protective_field")
-        self._angles = lidar.angles_rad
-        self._place = np.array([*lidar.position_m[:2], lidar.yaw_rad])
+        self._kind = caps.kind("protective_field")
+        angles = lidar.angles_rad
+        bearing = angles + lidar.yaw_rad
+        self._directions = np.stack([np.cos(bearing), np.sin(bearing)], axis=1)
+        self._origin = np.array(lidar.position_m[:2])
         rear, front, right, left = footprint_of(robot).tolist()
-        half = max(left, -right) + values.side_margin_m
-        self._box = np.array([rear, front, half])
-        # The scorer judges what is there, not what could be.
-        self._detection = 0.0 if truth_view else values.detection_m
-        self._reach = lidar.range_max_m
+        # The scorer judges what is there, not what could be, and keeps nothing back.
+        kept = 0.0 if truth_view else 1.0
+        self._figures = np.array(
+            [
+                rear,
+                front,
+                right - values.side_margin_m,
+                left + values.side_margin_m,
+                lidar.range_max_m,
+                kept * values.standstill_m,
+                kept * values.object_speed_m_s,
+                values.deceleration_m_s2,
+                reaction_time_s,
+                float(angles[1] - angles[0]),
+                kept * values.detection_m,
+                float(robot.velocity_max[1]),
+            ]
+        )
         sees_back = lidar.field_of_view_rad > 1.9 * np.pi
         self._backward = np.inf if sees_back else values.unseen_speed_m_s
-        self._out, self._scratch, self._limits = np.zeros(2), np.zeros(2), np.zeros(4)
+        self._points, self._out = np.zeros((lidar.rays, 2)), np.zeros(4)
+        self._fastest = float(robot.velocity_max[0])
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
-        """Look along the driven corridor and cap the speed."""
-        values, out = self._values, self._out
+        """Look along the driven corridor; cap speed and turn."""
         signals[Signal.LIDAR_AGE] = state.lidar_age_s
-        if state.lidar_range_m.shape != self._angles.shape:
+        if state.lidar_range_m.shape != self._points.shape[:1]:
             signals[Signal.LIDAR_AGE] = np.nan
             self.caps.cap(0, 0.0, 0.0, self._kind)
             return
         v, w = state.actuator_velocity[:2].tolist()
-        _look(
+        out, figures = self._out, self._figures
+        figures[_REACTION] = self.reaction_time_s
+        if not self.truth_view:
+            figures[_REACTION] += state.lidar_age_s
+        _judge(
             np.ascontiguousarray(state.lidar_range_m),
-            self._angles,
-            self._place,
-            self._box,
-            self._reach,
-            w / v if abs(v) > 0.05 else 0.0,
-            self._detection,
+            self._directions,
+            self._origin,
+            figures,
+            self._points,
+            v,
+            w,
+            not self.truth_view,
             out,
         )
-        tr = self.reaction_time_s + (0.0 if self.truth_view else state.lidar_age_s)
-        kept = 0.0 if self.truth_view else values.standstill_m
-        speed = 0.0 if self.truth_view else values.object_speed_m_s
-        a = values.deceleration_m_s2
-        ahead = _permitted(out[0] - kept, speed, a, tr)
-        behind = min(self._backward, _permitted(out[1] - kept, speed, a, tr))
+        ahead, behind, left, right = out.tolist()
+        behind = min(self._backward, behind)
         self.caps.cap(0, ahead, behind, self._kind)
         if not self.truth_view:
-            self._cap_turns(state, v, tr)
-        signals[Signal.PROTECTIVE_FIELD] = excess_of(
-            np.array([v]),
-            np.array([-behind]),
-            np.array([ahead]),
-            self.robot.velocity_max[:1],
-        )
+            self.caps.cap(1, left, right, self._kind)
+        signals[Signal.PROTECTIVE_FIELD] = max(v - ahead, -v - behind) / self._fastest
 
-    def _cap_turns(self, state: State, speed: float, reaction: float) -> None:
-        values = self._values
-        limits = self._limits
-        limits[:] = (
-            values.standstill_m,
-            values.object_speed_m_s,
-            values.deceleration_m_s2,
-            reaction,
-        )
-        ranges = np.ascontiguousarray(state.lidar_range_m)
-        most = float(self.robot.velocity_max[1])
-        left, right = (
-            _turn_cap(
-                ranges,
-                self._angles,
-                self._place,
-                self._box,
-                self._reach,
-                self._detection,
-                speed,
-                side * most,
-                limits,
-                self._scratch,
-            )
-            for side in (1.0, -1.0)
-        )
-        self.caps.cap(1, left, right, self._kind)
+
+_REACTION = 8
+"""Place of Tr among the figures."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from physai.robot.description import Robot
 
 __all__ = [
-    "MOST_ROWS",
+    "ROWS_MOST",
     "Caps",
     "Section",
     "edge_distance",
@@ -36,42 +36,47 @@ __all__ = [
 ]
 
 
-MOST_ROWS = 12
+ROWS_MOST = 12
 """Rows that the sections of a specification may ask for together."""
 
 
 class Caps:
-    """Largest speed of every actuator in both directions, and who asked for it.
+    """What sections ask of a command: speed caps, rows, and tool channels kept on.
 
     Where a cap on single actuators would be too coarse, a section asks for a row:
     row u <= limit over the actuators' velocities.
 
     Args:
         count: Number of actuators.
+        channels: Number of tool channels.
 
     Attributes:
         upper: (n,) at least 0 [rad/s or m/s]; infinite where nobody caps.
         lower: (n,) at most 0.
         rule: (n,) index of the capping rule kind in :attr:`kinds`; -1 for none.
         kinds: Kinds of rules that may cap, each once.
-        rows: (MOST_ROWS, n) the first :attr:`count` valid.
-        row_limit: (MOST_ROWS,) at least 0.
-        row_kind: (MOST_ROWS,) index of the rule kind in :attr:`kinds`.
-        count: (1,) number of rows.
+        rows: (ROWS_MOST, n + 1) rows a u <= b in the last column; the first
+            ``row_count[0]`` hold.
+        row_count: (1,).
+        row_rule: Kind behind every row.
+        tool_floor: (k,) least value of every tool channel; -inf for none.
+        tool_rule: Kind that asked for it; -1 for none.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, channels: int = 0) -> None:
         self.upper, self.lower = np.full(count, np.inf), np.full(count, -np.inf)
         self.rule = np.full(count, -1, dtype=np.int64)
         self.kinds: list[str] = []
-        self.rows, self.row_limit = np.zeros((MOST_ROWS, count)), np.zeros(MOST_ROWS)
-        self.row_kind = np.zeros(MOST_ROWS, dtype=np.int64)
-        self.count = np.zeros(1, dtype=np.int64)
+        self.rows = np.zeros((ROWS_MOST, count + 1))
+        self.row_count = np.zeros(1, dtype=np.int64)
+        self.row_rule = [-1] * ROWS_MOST
+        self.tool_floor, self.tool_rule = np.full(channels, -np.inf), -1
 
     def clear(self) -> None:
-        """Lift every cap."""
-        self.count[0] = 0
+        """Lift every cap, row and demand on the tool."""
         self.upper[:], self.lower[:], self.rule[:] = np.inf, -np.inf, -1
+        self.row_count[0] = 0
+        self.tool_floor[:], self.tool_rule = -np.inf, -1
 
     def kind(self, rule: str) -> int:
         """Return the index of a rule kind; a new one is added."""
@@ -95,24 +100,31 @@ class Caps:
         if -low > self.lower[actuator]:
             self.lower[actuator], self.rule[actuator] = -low, kind
 
-    def add_row(self, row: Array, limit: float, kind: int) -> None:
-        """Ask for row u <= limit.
+    def row(self, coefficients: Array, limit: float, kind: int) -> None:
+        """Ask for coefficients . u <= limit.
+
+        Standstill always satisfies a row: a limit below 0, or none, counts as 0.
 
         Args:
-            row: (n,).
-            limit: At least 0, so that standstill is always permitted; NaN counts as 0.
+            coefficients: (n,).
+            limit: At least 0.
             kind: Of :meth:`kind`.
 
         Raises:
-            ContractError: If the sections ask for more than :data:`MOST_ROWS`.
+            ContractError: If there are more rows than :data:`ROWS_MOST`.
         """
-        place = int(self.count[0])
-        if place >= MOST_ROWS:
-            raise ContractError(f"sections may ask for {MOST_ROWS} rows at most")
-        self.rows[place] = row
-        self.row_limit[place] = limit if limit >= 0.0 else 0.0
-        self.row_kind[place] = kind
-        self.count[0] = place + 1
+        place = int(self.row_count[0])
+        if place >= ROWS_MOST:
+            raise ContractError(f"sections ask for more than {ROWS_MOST} rows")
+        self.rows[place, :-1] = coefficients
+        self.rows[place, -1] = limit if limit >= 0.0 else 0.0
+        self.row_rule[place] = kind
+        self.row_count[0] = place + 1
+
+    def keep_tool(self, channel: int, least: float, kind: int) -> None:
+        """Ask that a tool channel stays at or above a value."""
+        if least > self.tool_floor[channel]:
+            self.tool_floor[channel], self.tool_rule = least, kind
 
 
 class Section(ABC):
@@ -128,6 +140,8 @@ class Section(ABC):
 
     Attributes:
         Values: Type of its values.
+        period_s: Control period [s]; set before the first update.
+        extras: Place of every extra by name.
     """
 
     Values: ClassVar[type[Config]]
@@ -142,10 +156,23 @@ class Section(ABC):
     ) -> None:
         self.robot, self.truth_view, self.caps = robot, truth_view, caps
         self.reaction_time_s = reaction_time_s
+        self.period_s = 0.0
+        self.extras: dict[str, int] = {}
+
+    def reset(self) -> None:
+        """Begin a new episode; a section that remembers something forgets it."""
+        self.caps.clear()
 
     def bind(self, extras: Mapping[str, int]) -> None:
-        """Take the place of every extra by name; most sections need none."""
-        self.extras = extras
+        """Learn where the environment's extras are; once, before the first update.
+
+        Args:
+            extras: Name to place.
+
+        Raises:
+            ConfigError: If one that the section needs is missing.
+        """
+        self.extras = dict(extras)
 
     @abstractmethod
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:

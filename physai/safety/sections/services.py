@@ -127,7 +127,7 @@ class Services(Section):
                 continue
             jacobian = kinematics.jacobian(self.robot.tool_link, side[:3])
             row = -(side[3:6] @ jacobian[:3])
-            self.caps.add_row(row, limit, self._kind)
+            self.caps.row(row, limit, self._kind)
             worst = max(worst, float(row @ state.actuator_velocity) - limit)
         signals[Signal.SERVICE_APPROACH] = worst
 

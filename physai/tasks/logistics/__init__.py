@@ -1,1 +1,1 @@
-"""Tasks in logistics."""
+"""Tasks of logistics: loads, aisles, and people who work in them."""

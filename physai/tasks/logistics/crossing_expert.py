@@ -26,7 +26,7 @@ _CRUISE_M_S, _APPROACH_M_S, _CROSSING_M_S, _DROP_M_S = 1.5, 0.85, 0.42, 0.9
 """Below the site's 1.67 m/s, 0.9 m/s and 0.45 m/s of the specification."""
 _BRAKE_M_S2 = 0.7
 """Comfortable; the guard counts on 1.3."""
-_ACCELERATION_M_S2 = 0.6
+_ACCELERATION_M_S2, _STOP_M_S2 = 0.6, 0.4
 _REACTION_S, _DECELERATION_M_S2, _KEPT_M = 0.25, 1.2, 0.30
 """Of the closed form for people: a little more careful than the guard's."""
 _WALKING_M_S = 1.6
@@ -130,10 +130,12 @@ class CrossingExpert:
             if x <= end:
                 before = max(0.0, start - 0.1 - x)
                 speed = min(speed, math.sqrt(limit**2 + 2.0 * _BRAKE_M_S2 * before))
-        stop = math.sqrt(2.0 * 0.4 * max(0.0, rest - 0.5 * _THERE_M))
-        if rest > 0.0 and rest > 0.5 * _THERE_M:
-            stop = max(stop * min(1.0, 0.3 + rest), _CREEP_M_S)
-        return min(speed, stop)
+        left = rest - 0.5 * _THERE_M
+        if not left > 0.0:
+            return 0.0
+        # Slower and slower over the last 0.7 m, then creeping.
+        stop = math.sqrt(2.0 * _STOP_M_S2 * left) * min(1.0, 0.3 + rest)
+        return min(speed, max(stop, _CREEP_M_S))
 
     def _beside_people(self, state: State) -> float:
         """Speed from which it stops before people who walk on; 0 while it waits."""

@@ -47,7 +47,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
-AROUND_M = (-0.3, 0.3, 0.7)
+_AROUND = np.array([-0.3, 0.3, 0.7])
 """Places around the edge at which the ground is told, ahead of it in its plane."""
 
 
@@ -201,6 +201,7 @@ class Digging:
         self._truth = np.zeros(len(self.TRUTH_EXTRAS))
         self._truth[0] = self.trench.design_m3
         self._volumes = np.zeros(2 + STATIONS)
+        self._map = np.array([*ground.origin_m, ground.cell_m])
         self._worst_resistance = self._overturning = 0.0
         self._closest = math.inf
         self._placed = False
@@ -258,9 +259,9 @@ class Digging:
         for row in rows:
             if row[3] or row[4] or row[5]:
                 dynamics.apply_force(self._link, row[:3], row[3:])
-        # A control step of 0.1 s takes the edge 8 cm: the pipe is looked at in each.
-        self.pipe.update(position, rotation)
-        self._closest = min(self._closest, self.pipe.distance_m)
+        if self.pipe.distance_m < _LOOK_M:
+            self.pipe.update(position, rotation)
+            self._closest = min(self._closest, self.pipe.distance_m)
         self._worst_resistance = max(self._worst_resistance, self.soil.resistance_n)
 
     def advance(
@@ -308,7 +309,6 @@ class Digging:
         if not self._placed:
             self.soil.place(kinematics.tool_position, kinematics.tool_rotation)
             self.pipe.update(kinematics.tool_position, kinematics.tool_rotation)
-            self._closest = self.pipe.distance_m
             self._measure(kinematics)
             self._placed = True
         more = self._truth.copy()
@@ -345,7 +345,9 @@ class Digging:
         edge, rotation = kinematics.tool_position, kinematics.tool_rotation
         soil, trench = self.soil, self.trench
         trench.measure()
-        self._planned_update(edge, rotation)
+        self._planned.update(edge, rotation)
+        self.pipe.update(edge, rotation)
+        self._closest = min(self._closest, self.pipe.distance_m)
         site.measure(
             soil.bank_m,
             soil.loose_m,
@@ -362,11 +364,15 @@ class Digging:
         true[4], true[5] = self._volumes[0] / swell, self._volumes[1] / swell
         exact[0], exact[15] = soil.load_kg, self.pipe.distance_m
         exact[_SCAN_FROM : _SCAN_FROM + STATIONS] = self._volumes[2:]
-        flat = max(math.hypot(rotation[0, 1], rotation[1, 1]), 1e-9)
-        ux, uy = rotation[1, 1] / flat, -rotation[0, 1] / flat
-        for k, u in enumerate(AROUND_M):
-            height = soil.height_at(edge[0] + u * ux, edge[1] + u * uy)
-            exact[_SCAN_FROM + STATIONS + k] = height - edge[2]
+        site.look_around(
+            soil.bank_m,
+            soil.loose_m,
+            self._map,
+            edge,
+            rotation,
+            _AROUND,
+            exact[_SCAN_FROM + STATIONS :],
+        )
         chain = kinematics.chain
         self._overturning = site.overturning_share(
             chain.link_position,
@@ -377,13 +383,12 @@ class Digging:
             self._support,
         )
 
-    def _planned_update(self, edge: Array, rotation: Array) -> None:
-        self._planned.update(edge, rotation)
-        self.pipe.update(edge, rotation)
 
-
+_LOOK_M = 0.6
+"""Nearer than this the pipe is looked at in every physics step: in a control step of
+0.1 s no edge comes so far."""
 _SEEN_LOOSE_M = 0.02
 _SCAN_FROM = 16
-_SCANNED = STATIONS + len(AROUND_M)
+_SCANNED = STATIONS + len(_AROUND)
 _NO_AGE = np.zeros(len(Digging.EXTRAS))
 _NO_AGE.setflags(write=False)

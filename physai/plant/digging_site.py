@@ -25,7 +25,7 @@ from physai.types import Array
 if TYPE_CHECKING:
     from physai.plant.scenario import Scenario
 
-__all__ = ["STATIONS", "Site", "measure", "overturning_share"]
+__all__ = ["STATIONS", "Site", "look_around", "measure", "overturning_share"]
 
 STATIONS = 8
 """Places along the trench at which its mean height is told."""
@@ -237,6 +237,43 @@ def measure(
     for k in range(stations):
         if count[k] > 0.0:
             out[2 + k] /= count[k]
+
+
+@numba.njit(cache=True)
+def look_around(
+    bank: Array,
+    loose: Array,
+    ground: Array,
+    edge: Array,
+    rotation: Array,
+    around: Array,
+    out: Array,
+) -> None:
+    """Write the surface above the edge at some places in its plane, bilinear [m].
+
+    Args:
+        bank: (nx, ny) [m].
+        loose: (nx, ny) [m].
+        ground: (3,) corner of the map x, y and size of a cell [m].
+        edge: (3,) middle of the edge [m].
+        rotation: (3, 3) of its frame.
+        around: (k,) ahead of the edge, the way it cuts [m].
+        out: (k,) filled; outside of the map that of its rim.
+    """
+    flat = max(math.hypot(rotation[0, 1], rotation[1, 1]), 1e-9)
+    ux, uy = rotation[1, 1] / flat, -rotation[0, 1] / flat
+    nx, ny = bank.shape
+    for k in range(around.shape[0]):
+        a = (edge[0] + around[k] * ux - ground[0]) / ground[2] - 0.5
+        b = (edge[1] + around[k] * uy - ground[1]) / ground[2] - 0.5
+        a, b = min(max(a, 0.0), nx - 1.0), min(max(b, 0.0), ny - 1.0)
+        i, j = min(int(a), nx - 2), min(int(b), ny - 2)
+        a, b, height = a - i, b - j, 0.0
+        for di in range(2):
+            for dj in range(2):
+                share = (a if di else 1.0 - a) * (b if dj else 1.0 - b)
+                height += share * (bank[i + di, j + dj] + loose[i + di, j + dj])
+        out[k] = height - edge[2]
 
 
 @numba.njit(cache=True)

@@ -68,6 +68,8 @@ class ConstructionTrench(Task):
         self.sampler = SiteSampler(
             environment, self.lengths, np.array([foot[0], foot[2]])
         )
+        process = environment.plant.process or {}
+        self._width_m = float(process["design"]["width_m"])
         self._spaces = self.spaces()
         self._steps = environment.episode_s * environment.control_hz
 
@@ -132,7 +134,8 @@ class ConstructionTrench(Task):
         wrong = (e[_OVER] + e[_OUTSIDE]) / design
         full = ramp(e[_LOAD], 0.0, w.full_load_kg)
         potential = w.removed * removed + w.dumped * dumped
-        potential += w.approach * nearness(self._way(truth, full), w.approach_scale_m)
+        way = kernel.way_to_go(truth.state, full)
+        potential += w.approach * nearness(way, w.approach_scale_m)
         potential -= w.over_dig * ramp(wrong, 0.0, 1.0)
         potential -= w.stray * ramp(e[_STRAY] / design, 0.0, 1.0)
         excess = ramp(
@@ -148,7 +151,7 @@ class ConstructionTrench(Task):
     def outcome(self, truth: Truth) -> Outcome:
         """Return whether the section is dug, and rightly."""
         want, e = self.settings.success, truth.extras
-        area = self._area_m2(truth)
+        area = kernel.length_of(truth.state) * self._width_m
         finished = bool(
             e[_REMAINING] <= want.residual_m * area
             and e[_OVER] + e[_OUTSIDE] <= want.over_dig_m * area
@@ -157,26 +160,6 @@ class ConstructionTrench(Task):
             and e[_TOUCHED] < 0.5
         )
         return Outcome(finished, finished)
-
-    def _area_m2(self, truth: Truth) -> float:
-        """Plan area of the design."""
-        x = truth.state.extras
-        length = float(
-            np.hypot(
-                x[kernel.FAR] - x[kernel.NEAR], x[kernel.FAR + 1] - x[kernel.NEAR + 1]
-            )
-        )
-        process = self.environment.plant.process or {}
-        return length * float(process["design"]["width_m"])
-
-    def _way(self, truth: Truth, full: float) -> float:
-        """Way of the bucket to where it is wanted: the trench empty, the heap full."""
-        x, edge = truth.state.extras, truth.state.tool_pose_in_world
-        near, far = x[kernel.NEAR : kernel.NEAR + 2], x[kernel.FAR : kernel.FAR + 2]
-        to_trench = float(np.linalg.norm(edge[:2] - 0.5 * (near + far)))
-        heap = x[kernel.HEAP : kernel.HEAP + 2]
-        to_heap = float(np.linalg.norm(edge[:2] - heap))
-        return full * to_heap + (1.0 - full) * to_trench
 
 
 _TRUTH = Digging.TRUTH_EXTRAS

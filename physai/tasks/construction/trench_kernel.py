@@ -18,9 +18,16 @@ from physai.plant.digging import Digging
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.tasks.task import Spaces
-from physai.types import Array
+from physai.types import Array, State
 
-__all__ = ["joint_rates", "lengths_of", "observe", "spaces_of"]
+__all__ = [
+    "joint_rates",
+    "length_of",
+    "lengths_of",
+    "observe",
+    "spaces_of",
+    "way_to_go",
+]
 
 _EXTRAS = Digging.EXTRAS
 LOAD, NEAR, FAR, BOTTOM, HEAP, PIPE = (
@@ -235,6 +242,26 @@ def observe(
         if np.isnan(out[k]):
             out[k] = 0.0
         out[k] = min(high[k], max(low[k], out[k]))
+
+
+def length_of(state: State) -> float:
+    """Return the length of the trench by plan [m]."""
+    x = state.extras
+    return math.hypot(x[FAR] - x[NEAR], x[FAR + 1] - x[NEAR + 1])
+
+
+def way_to_go(state: State, full: float) -> float:
+    """Return how far the edge is from where it is wanted, in plan [m].
+
+    Args:
+        state: Exact.
+        full: Share of a full load: empty it is wanted at the trench, full at the heap.
+    """
+    x, edge = state.extras, state.tool_pose_in_world
+    middle = 0.5 * (x[NEAR : NEAR + 2] + x[FAR : FAR + 2])
+    to_trench = math.hypot(*(edge[:2] - middle).tolist())
+    to_heap = math.hypot(*(edge[:2] - x[HEAP : HEAP + 2]).tolist())
+    return full * to_heap + (1.0 - full) * to_trench
 
 
 def spaces_of(robot: Robot, scale: Array) -> Spaces:

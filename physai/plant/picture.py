@@ -7,8 +7,7 @@ physics, so that an episode is the same with and without pictures.
 from __future__ import annotations
 
 import tempfile
-from itertools import zip_longest
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 

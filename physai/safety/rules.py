@@ -58,7 +58,8 @@ class Signal(enum.IntEnum):
     SERVICE_APPROACH = 37
     CARRYING_SPEED = 38
     LOAD_TILT = 39
-    COUNT = 40
+    ENVELOPE = 40
+    COUNT = 41
     """The signals of rules about extras come after these."""
 
 
@@ -359,6 +360,15 @@ class SwingSector(Rule):
     signal, unit, section = Signal.SWING_SECTOR, "rad", "sector"
 
 
+class Envelope(Rule):
+    """How far the tool is outside of the box that it may work in [m].
+
+    Depth limit, height limit, distance from the own tracks of machine guidance.
+    """
+
+    signal, unit, section = Signal.ENVELOPE, "m", "envelope"
+
+
 class ServiceApproach(Rule):
     """Speed of the bucket toward a buried pipe above the one that stops at its buffer.
 
@@ -479,6 +489,7 @@ RULES: dict[str, type[Rule]] = {
     "area_motion": AreaMotion,
     "swing_sector": SwingSector,
     "service_approach": ServiceApproach,
+    "envelope": Envelope,
     "inclination": Inclination,
     "stability_speed": StabilitySpeed,
     "load_age": LoadAge,

@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
     {
         "areas": "physai.safety.sections.areas:Areas",
         "crossing": "physai.safety.sections.crossing:Crossing",
+        "envelope": "physai.safety.sections.envelope:Envelope",
         "fence": "physai.safety.sections.fence:Fence",
         "field": "physai.safety.sections.field:ProtectiveField",
         "load": "physai.safety.sections.load:Load",

@@ -36,8 +36,8 @@ __all__ = [
 ]
 
 
-ROWS_MOST = 8
-"""Rows that all sections of a specification may ask for in one step."""
+ROWS_MOST = 12
+"""Rows that the sections of a specification may ask for together."""
 
 
 class Caps:

@@ -198,10 +198,8 @@ def test_the_guard_stops_for_what_an_input_can_reveal(
     assert stopped - fault.start_s <= budget_s(fault, cycle) + 1e-9
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", DETECTABLE, ids=name_of)
-def test_the_guard_stops_over_the_bridge_too(fault: FaultConfig, cycle: Cycle) -> None:
-    """The same faults on a virtual robot: messages carry what reveals them."""
+def stop_over_the_bridge(fault: FaultConfig) -> tuple[float | None, str]:
+    """Serve a faulty virtual robot; return when the guard stopped it, and why."""
     served = registry.make_cycle("physai/CareFeeding-v0", guard="off")
     scenario = served.task.sample_scenario(SEED, "test", "nominal_rest")
     scenario = scenario.model_copy(update={"faults": (fault,)})
@@ -216,15 +214,29 @@ def test_the_guard_stops_over_the_bridge_too(fault: FaultConfig, cycle: Cycle) -
         policy = client.scripted_policy("expert", 0)
         observation = client.reset(scenario)
         client.plant.arm("A. Tester")
-        stopped = None
+        stopped, rule = None, ""
         while stopped is None and server.plant.step_count < 80:
             record = client.step(policy.act(observation))
             observation = client.observation
             if record.decision.action >= Action.STOP2:
                 stopped = server.plant.step_count / 20.0
+                rule = record.decision.rule
         client.close()
-    assert stopped is not None
-    assert stopped >= fault.start_s
+    return stopped, rule
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", DETECTABLE, ids=name_of)
+def test_the_guard_stops_over_the_bridge_too(fault: FaultConfig, cycle: Cycle) -> None:
+    """The same faults on a virtual robot: messages carry what reveals them."""
+    for _ in range(4):
+        stopped, rule = stop_over_the_bridge(fault)
+        assert stopped is not None
+        # The robot runs in real time: a busy machine makes a reading late, and the guard
+        # rightly stops for that before the fault has begun. Only then is it run again.
+        if stopped >= fault.start_s or rule != "joint_age":
+            break
+    assert stopped >= fault.start_s, rule
     # One more period, since the two sides do not run in step.
     assert stopped - fault.start_s <= budget_s(fault, cycle) + 0.05 + 1e-9
 

@@ -303,7 +303,7 @@ class NightRound:
         if self._delivered is None and people:
             # Who is up at the start has been so for long: the sensor has told it.
             pelvis = people[0].capsules[PELVIS]
-            if not on_bed(0.5 * (pelvis[:2] + pelvis[3:5]), self.figures):
+            if not on_bed(0.5 * (pelvis[:3] + pelvis[3:6]), self.figures):
                 s[Status.UP], s[Status.OUT_OF_BED] = 1.0, c.bed_exit_delay_s + 1.0
         exact = self._exact = np.array(
             [

@@ -147,8 +147,8 @@ def sheet_ahead(x: float, y: float, yaw: float, f: Array) -> float:
 
 @numba.njit(cache=True)
 def on_bed(place: Array, f: Array) -> bool:
-    """Whether a (2,) place is on the mattress."""
-    return _inside(place[0], place[1], f, 0, 0.0)
+    """Whether a (3,) place, such as a pelvis, is on the mattress and not under it."""
+    return place[2] >= f[29] and _inside(place[0], place[1], f, 0, 0.0)
 
 
 @numba.njit(cache=True)
@@ -202,7 +202,7 @@ def _watch(
         py = 0.5 * (body[PELVIS, 1] + body[PELVIS, 4])
         low = 0.5 * (body[PELVIS, 2] + body[PELVIS, 5])
         high = 0.5 * (body[CHEST, 2] + body[CHEST, 5])
-        if not _inside(px, py, f, 0, 0.0):
+        if low < f[29] or not _inside(px, py, f, 0, 0.0):
             s[10] = 1.0
             if low < f[29] and high < 1.5 * f[29]:
                 s[11] = 1.0

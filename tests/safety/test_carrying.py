@@ -20,6 +20,8 @@ VALUES = {
     "standing_rad_s": 0.05,
     "still_rad_s": 0.04,
     "creep_share": 0.02,
+    "joint_share": 1.0,
+    "joint_change_rad_s": 10.0,
     "stowed_radius_m": 0.48,
     "stretched_m_s": 0.05,
     "stretched_rad_s": 0.05,
@@ -33,9 +35,9 @@ shares = st.lists(st.floats(0.0, 1.0), min_size=7, max_size=7)
 signs = st.lists(st.sampled_from([-1.0, 1.0]), min_size=7, max_size=7)
 
 
-def look(posture, velocity=None):
+def look(posture, velocity=None, **values):
     """Return caps, signals and tilt of a posture."""
-    found, checked = load_section("carrying", VALUES)
+    found, checked = load_section("carrying", {**VALUES, **values})
     caps = Caps(len(ROBOT.actuator_names))
     section = found(checked, ROBOT, False, caps, 0.1)
     state, k = make_state(ROBOT), Kinematics(ROBOT)
@@ -90,6 +92,19 @@ def test_while_the_base_drives_the_arm_creeps_and_the_other_way_round():
     assert signals[Signal.CARRYING_SPEED] == pytest.approx(
         max(0.2 / fastest[0], 0.3 / fastest[2]) - 0.02, abs=1e-9
     )
+
+
+def test_a_joint_gains_speed_slowly_stops_at_once_and_reverses_after_it():
+    velocity = np.zeros(9)
+    velocity[2], velocity[8] = 0.15, -0.05
+    caps, _, _ = look(
+        np.array(ROBOT.home_position), velocity, joint_share=0.1, joint_change_rad_s=0.1
+    )
+    most = 0.1 * ROBOT.velocity_max
+    assert caps.upper[2] == pytest.approx(min(most[2], 0.25))
+    assert caps.lower[2] == 0.0
+    assert caps.upper[8] == pytest.approx(0.05)
+    assert caps.lower[8] == pytest.approx(-0.15)
 
 
 def test_a_stretched_arm_slows_the_base():

@@ -46,6 +46,11 @@ class CarryingValues(Config):
     creep_share: Annotated[float, Field(gt=0.0, le=0.1)]
     """Share of the speed limits that joints keep while the base moves, and the base
     while joints move."""
+    joint_share: Annotated[float, Field(gt=0.0, le=1.0)]
+    """Share of the speed limits that joints keep while the base stands."""
+    joint_change_rad_s: Positive
+    """How much a joint may gain in one control period; it may always stop, but a drink
+    that is shaken to and fro spills as one that is tilted."""
     stowed_radius_m: Positive
     """Tool from the base's middle; farther out it is stretched out."""
     stretched_m_s: Positive
@@ -75,8 +80,9 @@ def _look(
     Args:
         velocity: (n,) actuators, those of the base first.
         fastest: (n,) limits of the maker.
-        figures: (9,) standing speed, standing turn, still joint, creep share, stowed
-            radius, stretched speed, stretched turn, tilt limit, tilt gain.
+        figures: (11,) standing speed, standing turn, still joint, creep share, stowed
+            radius, stretched speed, stretched turn, tilt limit, tilt gain, joint share,
+            joint change.
         slack: Factor on what counts as standing and still.
         tool: Link of the tool's frame.
         size: Of the robot's kinematics.
@@ -113,8 +119,9 @@ def _look(
         a = c.actuator[i]
         if a < 2:
             continue
-        high = f[3] * fastest[a] if moves else fastest[a]
-        upper[a], lower[a] = high, -high
+        high = (f[3] if moves else f[9]) * fastest[a]
+        upper[a] = min(high, max(0.0, velocity[a] + f[10]))
+        lower[a] = max(-high, min(0.0, velocity[a] - f[10]))
         x, y = c.link_axis[i, 0], c.link_axis[i, 1]
         flat = np.sqrt(x * x + y * y)
         if flat < 0.02:
@@ -122,8 +129,8 @@ def _look(
         # d tilt / dq = -(axis x up)_z / sin(tilt)
         rate = -(x * up[1] - y * up[0]) / max(sine, 1e-6)
         across = abs(rate) < 0.3 * flat or sine < 1e-3
-        upper[a] = min(high, more if rate > 0.0 or across else less)
-        lower[a] = -min(high, more if rate < 0.0 or across else less)
+        upper[a] = min(upper[a], more if rate > 0.0 or across else less)
+        lower[a] = -min(-lower[a], more if rate < 0.0 or across else less)
     worst = -1.0
     for a in range(n):
         over = max(velocity[a] - upper[a], lower[a] - velocity[a]) / fastest[a]
@@ -163,6 +170,8 @@ class Carrying(Section):
                 v.stretched_rad_s,
                 v.tilt_limit_rad,
                 v.tilt_gain_per_s,
+                v.joint_share,
+                v.joint_change_rad_s,
             ]
         )
         # What has happened is judged a little more kindly than what may be asked: the

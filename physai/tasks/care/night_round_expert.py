@@ -83,7 +83,7 @@ class NightRoundExpert:
         """Start an episode."""
         self._handling = False
         self._reporting, self._told, self._told_fall = 0, False, False
-        self._retreat = -_DOOR_M_S
+        self._retreat = 0.0
         self._side = 0.0
 
     def act(self, state: State) -> npt.NDArray[np.float32]:
@@ -196,7 +196,8 @@ class NightRoundExpert:
         inside, pose = self._in_exit_zone(state), state.base_pose_in_world
         if found is None:
             if self._told:
-                return np.array([self._retreat if inside else 0.0, 0.0])
+                back = self._retreat or -_DOOR_M_S
+                return np.array([back if inside else 0.0, 0.0])
             return self._drive(state, self.task.settings.route.lookout_m)
         if self._told or self._in_view(state, found):
             return self._leave_door(state, found)
@@ -211,6 +212,7 @@ class NightRoundExpert:
     def _leave_door(self, state: State, found: Array) -> Array:
         """Back out of the exit zone, away from whoever may want through; or stand."""
         if not self._in_exit_zone(state):
+            self._retreat = 0.0
             return np.zeros(2)
         pose = state.base_pose_in_world
         yaw = yaw_of(pose)
@@ -270,7 +272,6 @@ class NightRoundExpert:
         if known or self._reporting > 0:
             return 0.0
         self._told_fall, self._reporting = low, _REPORT_PAUSE
-        self._retreat = -_DOOR_M_S
         return 1.0
 
     def _action(

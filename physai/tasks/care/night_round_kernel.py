@@ -112,9 +112,10 @@ def _fill_tracks(
         if found < 0:
             continue
         taken = found
-        body, where = people[found], np.empty(2)
+        body, where = people[found], np.empty(3)
         where[0] = 0.5 * (body[PELVIS, 0] + body[PELVIS, 3])
         where[1] = 0.5 * (body[PELVIS, 1] + body[PELVIS, 4])
+        where[2] = 0.5 * (body[PELVIS, 2] + body[PELVIS, 5])
         dx, dy = where[0] - x, where[1] - y
         out[place], out[place + 1] = dx * c + dy * s, -dx * s + dy * c
         out[place + 2] = 0.5 * (body[CHEST, 2] + body[CHEST, 5])

@@ -34,9 +34,13 @@ class GroundPicture:
         self._client = client
         self._around: list[int] = []
         self._meshes: list[int] = []
+        self._shown = np.zeros((0, 0))
 
     def show(self, surface: Surface) -> None:
-        """Draw a surface in place of the one before."""
+        """Draw a surface in place of the one before; the same one costs nothing."""
+        if np.array_equal(surface.height_m, self._shown):
+            return
+        self._shown = surface.height_m.copy()
         if not self._around:
             self._lay_around(surface)
         for body in self._meshes:
@@ -77,11 +81,12 @@ class GroundPicture:
         low = surface.origin_m + 0.5 * surface.cell_m
         high = low + shape * surface.cell_m
         level = float(np.median(surface.height_m))
+        (west, south), (east, north) = low - _FAR_M, high + _FAR_M
         strips = (
-            (-_FAR_M, low[0], -_FAR_M, _FAR_M),
-            (high[0], _FAR_M, -_FAR_M, _FAR_M),
-            (low[0], high[0], -_FAR_M, low[1]),
-            (low[0], high[0], high[1], _FAR_M),
+            (west, low[0], south, north),
+            (high[0], east, south, north),
+            (low[0], high[0], south, low[1]),
+            (low[0], high[0], high[1], north),
         )
         for x0, x1, y0, y1 in strips:
             visual = self._call(

@@ -11,31 +11,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from physai.body.people import AnyPerson
 from physai.config import Config
 from physai.errors import ContractError
-from physai.plant.bed_load import BedConfig, BedLoad, Pile, PileConfig
+from physai.plant.bed_load import BedLoad, Pile
 from physai.plant.contact import ContactModel
 from physai.plant.haulage_kernel import bed_slopes, polygon_distance, rollover_margin
-from physai.plant.manned_machine import MachineConfig, MannedMachine
+from physai.plant.haulage_settings import HaulageConfig
+from physai.plant.manned_machine import MannedMachine
 from physai.plant.route import Route
-from physai.plant.satellite import SatelliteConfig, SatelliteReceiver
+from physai.plant.satellite import SatelliteReceiver
+from physai.plant.scene import Outline, Surface
 from physai.plant.tracker import correlated_noise
 from physai.randomness import generator
 from physai.robot.description import Robot
 from physai.robot.footprint import (
-    box_corners,
     box_gap,
     footprint_of,
-    inside_polygon,
     place_corners,
-    polygon_near,
     polygon_reaches,
 )
 from physai.robot.kinematics import Kinematics
@@ -45,66 +43,14 @@ if TYPE_CHECKING:
     from physai.plant.dynamics import Dynamics, MobileDynamics
     from physai.plant.scenario import Scenario
 
-__all__ = ["Haulage", "HaulageConfig"]
-
-NonNegative = Annotated[float, Field(ge=0.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Place = tuple[float, float]
+__all__ = ["Haulage"]
 
 _TOUCH_M = 0.3
 """Closer than this to another machine counts as a contact (project choice)."""
 _CARRY_KG = 25.0
 """The engine is told of the load when it has changed by so much."""
-_LOOK = 12
-"""Places at which the site control looks ahead on a machine's way."""
-
-
-class GaugeConfig(Config):
-    """Load cell and inclinometer."""
-
-    load_share_sigma: NonNegative
-    """Error of the load cell over the load, constant over an episode."""
-    tilt_sigma_rad: NonNegative
-    correlation: Annotated[float, Field(ge=0.0, lt=1.0)]
-    source: str
-
-
-class CrossingConfig(Config):
-    """A crossing with manned machines, and when the site control closes it."""
-
-    polygon_m: Annotated[tuple[Place, ...], Field(min_length=3)]
-    claim_s: Positive
-    """Closed while the manned machine, as it drives, is there within this time."""
-    margin_m: NonNegative
-    source: str
-
-
-class LinkConfig(Config):
-    """Radio link to the site control."""
-
-    latency_s: NonNegative
-    source: str
-
-
-class HaulageConfig(Config):
-    """Section ``process`` of a plant, kind ``haulage``."""
-
-    route_m: Annotated[tuple[Place, ...], Field(min_length=3)]
-    """From the loading place to where it turns for dumping."""
-    dump_pose_m_rad: tuple[float, float, float]
-    """Where the base stands to dump: x, y and heading."""
-    target_m: tuple[Place, Place]
-    """Two corners of the rectangle in which the load is wanted."""
-    area_m: Annotated[tuple[Place, ...], Field(min_length=3)]
-    """The area that the machine may not leave."""
-    bed: BedConfig
-    pile: PileConfig
-    localisation: SatelliteConfig
-    gauges: GaugeConfig
-    link: LinkConfig
-    machine: MachineConfig
-    crossing: CrossingConfig
-    source: str
+_SEEN_M = 0.02
+"""Thinner soil is not drawn."""
 
 
 class Haulage:
@@ -219,7 +165,6 @@ class Haulage:
         self._footprint = footprint_of(robot)
         self._corners, self._gap = np.zeros((4, 2)), np.zeros(4)
         self._center, self._slopes = np.zeros(3), np.zeros(2)
-        self._ahead = np.zeros((4, 2))
         self._step, self._margin = 0, math.nan
         self._link_s, self._closed = 0.0, 0.0
         self._delivered = self._route_error = 0.0
@@ -261,7 +206,8 @@ class Haulage:
         place_corners(base, self._footprint, self._corners)
         inside = self._robot_crosses()
         time_s = (self._step + 1) * dt_s
-        self.machine.advance(time_s, dt_s, self._blocked(inside))
+        blocked = self.machine.blocked_by(self._corners, self._crossing, inside)
+        self.machine.advance(time_s, dt_s, blocked)
         self._route_error = max(
             self._route_error, self._away(float(base[0]), float(base[1]))
         )
@@ -274,7 +220,10 @@ class Haulage:
         self.machine.report(time_s, linked)
         if linked:
             self._link_s = max(0.0, time_s - self.config.link.latency_s)
-            self._closed = float(self._claims(time_s))
+            c = self.config.crossing
+            self._closed = float(
+                self.machine.claims(self._crossing, time_s, c.claim_s, c.margin_m)
+            )
         self._link_age_s = time_s - self._link_s
         self._manned_age_s = time_s - self.machine.message_s
 
@@ -344,6 +293,33 @@ class Haulage:
         """Return the (1, 10) box of the manned machine: pose and size [m]."""
         return np.concatenate([self.machine.pose, self.config.machine.size_m])[None]
 
+    def surface(self) -> Surface:
+        """Return the ground with the pile on it, for pictures."""
+        ground, pile = self._dynamics.ground, self.pile
+        height, cell = ground.heights.T.copy(), float(ground.grid[2])
+        loose = np.zeros(height.shape, dtype=np.bool_)
+        i = np.rint((pile.x - ground.grid[0]) / cell).astype(int)
+        j = np.rint((pile.y - ground.grid[1]) / cell).astype(int)
+        # The pile's cells are smaller: each place of the map shows the highest.
+        top = np.zeros(height.shape)
+        np.maximum.at(top, (i[:, None], j[None, :]), pile.loose)
+        loose[:] = top > _SEEN_M
+        return Surface(ground.grid[:2] - 0.5 * cell, cell, height + top, loose)
+
+    def outlines(self) -> list[Outline]:
+        """Return route (white), target (blue) and crossing (yellow), for pictures."""
+        height = self._dynamics.ground.height
+        corners = self._target[[0, 1, 1, 0], 0], self._target[[0, 0, 1, 1], 1]
+        lines = []
+        for places, color, closed in (
+            (self.route.places[::5, :2], (250, 250, 250), False),
+            (np.stack(corners, axis=1), (40, 90, 220), True),
+            (self._crossing, (240, 210, 40), True),
+        ):
+            points = [[x, y, height(x, y) + 0.05] for x, y in places.tolist()]
+            lines.append(Outline(np.array(points), color, closed))
+        return lines
+
     def _run_out(self, dt_s: float, kinematics: Kinematics) -> None:
         """Let soil leave the bed and lay it down."""
         rotation = kinematics.link_rotation[self._bed]
@@ -404,35 +380,6 @@ class Haulage:
     def _robot_crosses(self) -> bool:
         """Whether a corner of the robot is in the crossing."""
         return polygon_reaches(self._corners, self._crossing)
-
-    def _blocked(self, crosses: bool) -> bool:
-        """Whether the manned driver sees the robot in the way."""
-        machine, c = self.machine, self.config.machine
-        x, y, _ = machine.way_to(c.sight_m)
-        ahead = inside_polygon(x, y, self._crossing)
-        here = inside_polygon(
-            float(machine.pose[0]), float(machine.pose[1]), self._crossing
-        )
-        if crosses and ahead and not here:
-            return True
-        for share in (0.33, 0.67, 1.0):
-            x, y, heading = machine.way_to(share * c.sight_m)
-            box_corners(x, y, heading, c.size_m[0], c.size_m[1] + 1.0, self._ahead)
-            if box_gap(self._ahead, self._corners, self._gap) <= 0.0:
-                return True
-        return False
-
-    def _claims(self, time_s: float) -> bool:
-        """Whether the crossing is closed for the robot, by the machine's last message."""
-        c, machine = self.config.crossing, self.machine
-        x, y, vx, vy = machine.message.tolist()
-        reach = 0.5 * self.config.machine.size_m[0] + c.margin_m
-        age = time_s - machine.message_s
-        for k in range(_LOOK + 1):
-            t = age + c.claim_s * k / _LOOK
-            if polygon_near(x + vx * t, y + vy * t, self._crossing, reach):
-                return True
-        return False
 
     def _closing(self, distance: float) -> float:
         """Own speed toward the manned machine while touching it [m/s]."""

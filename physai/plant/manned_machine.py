@@ -19,13 +19,23 @@ from physai.config import Config
 from physai.plant.ground import Ground
 from physai.plant.route import Route
 from physai.randomness import generator
-from physai.robot.footprint import box_corners
+from physai.robot.footprint import (
+    box_corners,
+    box_gap,
+    inside_polygon,
+    polygon_near,
+)
 from physai.types import Array
 
 __all__ = ["MachineConfig", "MannedMachine", "MessageConfig"]
 
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
+
+_ROOM_M = 1.0
+"""Kept free beside its way by an attentive driver, both sides together."""
+_LOOK = 12
+"""Places at which the site control looks ahead on its way."""
 
 
 class MessageConfig(Config):
@@ -87,6 +97,7 @@ class MannedMachine:
         self.pose, self.corners = np.zeros(7), np.zeros((4, 2))
         self._sent: deque[tuple[float, Array]] = deque()
         self._next = 0
+        self._ahead, self._gap = np.zeros((4, 2)), np.zeros(4)
         self._place()
         self.message = np.array([self.pose[0], self.pose[1], 0.0, 0.0])
         self.message_s = 0.0
@@ -144,6 +155,43 @@ class MannedMachine:
     def way_to(self, distance_m: float) -> tuple[float, float, float]:
         """Return x, y and heading so far ahead on its track."""
         return self._track.at(self._along + distance_m)
+
+    def blocked_by(self, robot: Array, crossing: Array, crosses: bool) -> bool:
+        """Return whether an attentive driver would see a robot in the way.
+
+        Args:
+            robot: (4, 2) corners of its footprint.
+            crossing: (K, 2) polygon; who is in it has it.
+            crosses: Whether the robot is in it.
+        """
+        c = self.config
+        x, y, _ = self.way_to(c.sight_m)
+        ahead = inside_polygon(x, y, crossing)
+        here = inside_polygon(float(self.pose[0]), float(self.pose[1]), crossing)
+        if crosses and ahead and not here:
+            return True
+        for share in (0.33, 0.67, 1.0):
+            x, y, heading = self.way_to(share * c.sight_m)
+            box_corners(x, y, heading, c.size_m[0], c.size_m[1] + _ROOM_M, self._ahead)
+            if box_gap(self._ahead, robot, self._gap) <= 0.0:
+                return True
+        return False
+
+    def claims(
+        self, crossing: Array, time_s: float, claim_s: float, margin_m: float
+    ) -> bool:
+        """Return whether it is in a crossing soon, by its last message.
+
+        Args:
+            crossing: (K, 2) polygon.
+            time_s: Plant clock [s].
+            claim_s: How far to look ahead [s].
+            margin_m: Around the crossing, besides half its length [m].
+        """
+        x, y, vx, vy = self.message.tolist()
+        reach, age = 0.5 * self.config.size_m[0] + margin_m, time_s - self.message_s
+        times = (age + claim_s * k / _LOOK for k in range(_LOOK + 1))
+        return any(polygon_near(x + vx * t, y + vy * t, crossing, reach) for t in times)
 
     def _place(self) -> None:
         x, y, heading = self._track.at(self._along)

@@ -55,6 +55,7 @@ _COVER = (0.92, 0.93, 0.95, 1.0)
 _LIPS, _FOOD = (0.62, 0.22, 0.24, 1.0), (0.93, 0.60, 0.16, 1.0)
 _ABOVE, _BELOW = np.array([176.0, 190.0, 202.0]), np.array([226.0, 232.0, 236.0])
 """Background, from the upper to the lower edge."""
+_MACHINE = (0.90, 0.55, 0.15, 1.0)
 _DEFAULT_CAMERA = CameraConfig(position_m=(1.9, -1.5, 1.55), target_m=(0.6, 0.0, 0.95))
 
 
@@ -91,6 +92,7 @@ class Picture:
             )
             for thing in (*config.objects, *config.scene.props)
         ]
+        self._boxes: list[int] = []
         self._people: list[list[int]] = []
         self._lips: list[int] = []
         self._radii: list[list[tuple[float, float]]] = []
@@ -103,6 +105,7 @@ class Picture:
         mouth: Array | None = None,
         food: float = 0.0,
         surface: Surface | None = None,
+        boxes: Array | None = None,
     ) -> Image:
         """Return a picture of a state (usually the true one).
 
@@ -112,6 +115,7 @@ class Picture:
             mouth: (3,) middle of the lips, world [m]; None draws no mouth.
             food: Share of a bite on the utensil, drawn at the tool's frame.
             surface: Ground that has changed; None draws none.
+            boxes: (K, 10) pose and size of what moves besides, such as other machines.
 
         Returns:
             (height, width, 3) uint8, RGB.
@@ -130,6 +134,8 @@ class Picture:
         self._move(self._food, (x, y, z + 0.006) if food > 0.05 else (0, 0, -5))
         if surface is not None:
             self._ground.show(surface)
+        if boxes is not None:
+            self._place_boxes(boxes)
         view = self._camera(camera)
         matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
         projection = pybullet.computeProjectionMatrixFOV(
@@ -303,6 +309,14 @@ class Picture:
 
     def _move(self, body: int, position: Any, turn: Any = (0.0, 0.0, 0.0, 1.0)) -> None:
         self._call(pybullet.resetBasePositionAndOrientation, body, position, turn)
+
+    def _place_boxes(self, boxes: Array) -> None:
+        for row in boxes[len(self._boxes) :]:
+            half = (0.5 * row[7:]).tolist()
+            box = self._shape(pybullet.GEOM_BOX, _MACHINE, halfExtents=half)
+            self._boxes.append(box)
+        for body, row in zip(self._boxes, boxes, strict=False):
+            self._move(body, row[:3].tolist(), row[3:7].tolist())
 
     def _place_people(self, people: Array, mouth: Array | None) -> None:
         while len(self._people) < len(people):

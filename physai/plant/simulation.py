@@ -265,6 +265,10 @@ class SimulatedPlant:
         look = getattr(self._process, "outlines", None)
         return [] if look is None else look()
 
+    def height(self, x_m: float, y_m: float) -> float:
+        """Return the height of uneven ground at a place [m]; 0 on even ground."""
+        return 0.0 if self._ground is None else self._ground.height(x_m, y_m)
+
     def close(self) -> None:
         """Release the engine; twice does no harm."""
         self.dynamics.close()
@@ -470,14 +474,14 @@ class SimulatedPlant:
         self._capsules = capsules
         self._tracker.observe(self.time_s, capsules)
         if self._lidar is not None:
-            self._lidar.observe(self.time_s, self.kinematics, capsules, self._boxes())
+            self._lidar.observe(self.time_s, self.kinematics, capsules, self.boxes())
         if self._process is not None:
             self._process.look(self.time_s, self.step_count, self.people)
         for camera in self._cameras:
-            camera.observe(self.time_s, self.kinematics, capsules, self._boxes())
+            camera.observe(self.time_s, self.kinematics, capsules, self.boxes())
 
-    def _boxes(self) -> Array | None:
-        """Return (K, 10) pose and size of the process's boxes; None without."""
+    def boxes(self) -> Array | None:
+        """Return (K, 10) pose and size of a process's boxes that move; None without."""
         boxes = getattr(self._process, "boxes", None)
         return None if boxes is None else boxes()
 

@@ -11,7 +11,7 @@ from physai.plant.picture import Image, Picture
 from physai.plant.scene import Outline
 from physai.record.episode import StepRecord
 from physai.tasks.cycle import Cycle
-from physai.types import Action
+from physai.types import Action, Array
 
 __all__ = ["Film", "draw_step"]
 
@@ -66,7 +66,9 @@ def draw_step(
     food = state.extras[names.index("food_on_spoon")] if "food_on_spoon" in names else 0
     look = getattr(cycle.plant, "surface", None)
     surface = None if look is None else look()
-    image = picture.draw(state, camera, mouth, float(food), surface)
+    others = getattr(cycle.plant, "boxes", None)
+    boxes = None if others is None else others()
+    image = picture.draw(state, camera, mouth, float(food), surface, boxes)
     _draw_outlines(image, picture, cycle, camera)
     _draw_decision(image, record)
     if record.truth_margins is not None:
@@ -84,18 +86,31 @@ def _draw_outlines(image: Image, picture: Picture, cycle: Cycle, camera: str) ->
     look = getattr(cycle.plant, "outlines", None)
     lines: list[Outline] = [] if look is None else look()
     for area in cycle.spec.config.sections.get("areas", {}).get("areas", ()):
-        flat = np.array(area["polygon_m"])
-        points = np.concatenate([flat, np.zeros((len(flat), 1))], axis=1)
-        lines.append(Outline(points, _AREAS.get(area["kind"], (90, 110, 200)), True))
+        color = _AREAS.get(area["kind"], (90, 110, 200))
+        points = _drape(np.array(area["polygon_m"]), cycle)
+        lines.append(Outline(points, color, True))
     for line in lines:
         for pixels in picture.trace(line, camera):
             cv2.polylines(image, [pixels], False, line.color, 1, cv2.LINE_AA, shift=4)
 
 
+def _drape(corners: Array, cycle: Cycle) -> Array:
+    """Lay a closed line through (k, 2) corners on the ground."""
+    height = getattr(cycle.plant, "height", None)
+    if height is None:
+        return np.concatenate([corners, np.zeros((len(corners), 1))], axis=1)
+    share = np.linspace(0.0, 1.0, 12, endpoint=False)[:, None]
+    ahead = np.roll(corners, -1, axis=0)
+    flat = np.concatenate(
+        [a + share * (b - a) for a, b in zip(corners, ahead, strict=True)]
+    )
+    return np.array([[x, y, height(x, y)] for x, y in flat.tolist()])
+
+
 _GREEN, _AMBER, _RED = (40, 130, 70), (200, 120, 20), (190, 40, 40)
 _WORDS = {
     Action.NONE: ("the command passes", _GREEN),
-    Action.SLOW: ("slows the arm", _AMBER),
+    Action.SLOW: ("slows down", _AMBER),
     Action.LIMIT: ("limits the motion", _AMBER),
 }
 
@@ -106,7 +121,7 @@ def _draw_decision(image: Image, record: StepRecord) -> None:
 
     width = image.shape[1]
     unit = width / 640.0
-    words, color = _WORDS.get(record.decision.action, ("stops the arm", _RED))
+    words, color = _WORDS.get(record.decision.action, ("stops", _RED))
     bar = round(56 * unit)
     cv2.rectangle(image, (0, 0), (width, bar), (250, 250, 250), -1)
     cv2.rectangle(image, (0, 0), (round(10 * unit), bar), color, -1)

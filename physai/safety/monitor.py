@@ -215,7 +215,9 @@ class Monitor:
                 state.extras if not true else None if truth is None else truth.extras
             )
             value = np.nan if source is None else source[place]
-            self.signals[Signal.COUNT + k] = sign * value
+            # Sign 0 asks for the extra's age.
+            judged = sign * value if sign else state.extras_age_s[place]
+            self.signals[Signal.COUNT + k] = judged
 
     def violated(self) -> npt.NDArray[np.bool_]:
         """Return (r,) whether each rule is violated in this step, windows aside."""

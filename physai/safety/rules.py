@@ -456,6 +456,12 @@ class ExtraBelow(Rule):
     signal, unit = None, ""
 
 
+class ExtraAge(Rule):
+    """Age of an extra that the rule names [s]: what is old is not known."""
+
+    signal, unit, view = None, "s", "guard"
+
+
 RULES: dict[str, type[Rule]] = {
     "input_integrity": InputIntegrity,
     "joint_age": JointAge,
@@ -500,4 +506,5 @@ RULES: dict[str, type[Rule]] = {
     "load_tilt": LoadTilt,
     "extra_above": ExtraAbove,
     "extra_below": ExtraBelow,
+    "extra_age": ExtraAge,
 }

@@ -256,7 +256,7 @@ class CompiledSpec:
         extras: Place of every extra by name.
         truth_extras: Place of every true extra by name.
         judged_extras: For every rule about an extra, in order: its place, whether it is
-            a true extra, and the sign with which it counts.
+            a true extra, and the sign with which it counts (0: its age counts).
         tightened: What a session tightened: name to value.
     """
 
@@ -411,6 +411,10 @@ def _rule_of(
             f'{spec}: rule "{given.id}" needs "{given.extra}", which the environment '
             f"does not declare; {suggest(given.extra, [*extras, *truth_extras])}"
         )
+    if given.rule == "extra_age" and given.extra not in extras:
+        raise ConfigError(
+            f'{spec}: rule "{given.id}": the true extra "{given.extra}" has no age'
+        )
     if given.extra not in extras:
         # Only what really happened can tell.
         rule.view = "truth"  # type: ignore[misc]
@@ -429,6 +433,10 @@ def _signals(rules: tuple[Rule, ...]) -> np.ndarray[tuple[int], np.dtype[np.int6
     return np.array(places, dtype=np.int64)
 
 
+_SIGNS = {"extra_above": 1.0, "extra_below": -1.0, "extra_age": 0.0}
+"""How a rule counts its extra; 0 stands for the extra's age."""
+
+
 def _judged(
     config: SafetySpec, extras: tuple[str, ...], truth_extras: tuple[str, ...]
 ) -> tuple[tuple[int, bool, float], ...]:
@@ -438,7 +446,7 @@ def _judged(
             continue
         true = rule.extra not in extras
         place = (truth_extras if true else extras).index(rule.extra)
-        found.append((place, true, -1.0 if rule.rule == "extra_below" else 1.0))
+        found.append((place, true, _SIGNS[rule.rule]))
     return tuple(found)
 
 

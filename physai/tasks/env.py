@@ -206,10 +206,12 @@ class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
         state = self.cycle.state if truth is None else truth.state
         place = _mouth(self.environment.extras)
         look = getattr(self.cycle.plant, "surface", None)
+        others = getattr(self.cycle.plant, "boxes", None)
         image = self._picture.draw(
             state,
             mouth=None if place is None else state.extras[place],
             surface=None if look is None else look(),
+            boxes=None if others is None else others(),
         )
         if self.render_mode == "rgb_array":
             return image

@@ -24,6 +24,9 @@ from physai.types import Array, State
 
 __all__ = ["Stability", "StabilityValues"]
 
+_BACKING_M_S = 0.05
+"""Slower than this the robot does not back up (project choice)."""
+
 Positive = Annotated[float, Field(gt=0.0)]
 
 
@@ -53,6 +56,13 @@ class StabilityValues(Config):
     pitch_limit_rad: Annotated[float, Field(gt=0.0, lt=1.57)]
     lateral_acceleration_m_s2: Positive
     """Permitted v times yaw rate."""
+    turn_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Share of the yaw rate that is left at the permitted inclination: tracks that turn
+    on a slope give up grip and slide (IHI IC75-2 manual: never change direction there)."""
+    reverse_turn_rad_s: Positive | None = None
+    """Yaw rate permitted while backing up; None for no limit of its own. Of tracks that
+    turn on uneven ground one may bear the weight alone and sets the speed of the whole
+    machine by its rim, v + w gauge / 2 times the slip."""
     lift: LiftValues | None = None
     lift_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """The load may be lifted further only below this share of the inclination."""
@@ -102,7 +112,10 @@ class Stability(Section):
         a = values.lateral_acceleration_m_s2
         # One step later at most one of the two has changed much: each is capped by the
         # other as it is.
-        turn = min(fastest[1], a / max(abs(v), 1e-6))
+        turn = fastest[1] * (1.0 - (1.0 - values.turn_share) * min(share, 1.0))
+        turn = min(turn if share == share else 0.0, a / max(abs(v), 1e-6))
+        if values.reverse_turn_rad_s is not None and v < -_BACKING_M_S:
+            turn = min(turn, values.reverse_turn_rad_s)
         speed = min(speed, a / max(abs(w), 1e-6))
         self.caps.cap(0, speed, speed, self._kind)
         self.caps.cap(1, turn, turn, self._kind)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from physai.config import parse
 from physai.errors import ConfigError
 from physai.plant.ground import ground_height
-from physai.plant.haulage import HaulageConfig
+from physai.plant.haulage_settings import HaulageConfig
 from physai.plant.process import load_process
 from physai.plant.route import Route
 from physai.plant.scenario import Scenario

@@ -123,7 +123,7 @@ class HaulExpert:
             error = self._dump_bearing(see)
         else:
             error = see["dump_heading_in_base_rad"]
-        turn = max(-0.15, min(0.15, 0.6 * error))
+        turn = max(-0.09, min(0.09, 0.6 * error))
         return -min(_BACK_M_S, 0.1 + 0.5 * abs(x)), turn, 0.0
 
     def _tip(self, see: dict[str, float]) -> tuple[float, float, float]:

@@ -11,20 +11,20 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from physai.errors import LinkError, MissingExtraError
+from physai.errors import LinkError
 from physai.evaluation import run_suite
-from physai.plant.picture import Image, Picture
+from physai.plant.picture import Image, Picture, Surroundings
 from physai.policy.adapters import load_policy
 from physai.record.episode import StepRecord
+from physai.record.overlay import Overlay, draw_overlay
 from physai.report.report import write_report
 from physai.runtime.loop import run_loop
 from physai.tasks import registry
-from physai.tasks.cycle import Cycle
+from physai.tasks.cycle import Cycle, GuardMode
 
 __all__ = ["Film", "run_demo"]
 
@@ -34,30 +34,47 @@ _SUITE = "care_feeding_quick"
 
 
 class Film:
-    """A video of an episode: scene, smallest margins and the guard's words.
+    """A video of an episode: scene, zones, tightest margins and the guard's state.
 
     Args:
         cycle: The cycle that is filmed.
         file: An ``.mp4``.
         every: Take every so many steps.
+        surroundings: Gives objects, ground and zones of a step, where there are any.
 
     Raises:
         MissingExtraError: Without OpenCV.
     """
 
-    def __init__(self, cycle: Cycle, file: Path, every: int = 2) -> None:
+    def __init__(
+        self,
+        cycle: Cycle,
+        file: Path,
+        every: int = 2,
+        surroundings: Callable[[StepRecord], Surroundings] | None = None,
+    ) -> None:
         from physai.record.video import VideoWriter
 
-        self.cycle, self.every = cycle, every
+        self.cycle, self.every, self._surroundings = cycle, every, surroundings
         self.picture = Picture(cycle.environment.plant, cycle.task.robot, 640, 480)
-        self.writer = VideoWriter(file, cycle.environment.control_hz / every)
+        self._rate = cycle.environment.control_hz / every
+        self.writer = VideoWriter(file, self._rate)
         self._count = 0
 
     def take(self, record: StepRecord) -> None:
-        """Add a step."""
+        """Add a step; the last one of an episode stays for a moment."""
+        from physai.record.video import MASKED
+
         self._count += 1
-        if self._count % self.every == 0:
-            self.writer.write(draw_step(self.picture, self.cycle, record))
+        last = record.terminated or record.truncated
+        if self._count % self.every and not last:
+            return
+        around = (
+            Surroundings() if self._surroundings is None else self._surroundings(record)
+        )
+        image = draw_step(self.picture, self.cycle, record, surroundings=around)
+        for _ in range(max(1, round(1.5 * self._rate)) if last else 1):
+            self.writer.write(image, MASKED)
 
     def close(self) -> None:
         """Write the file."""
@@ -66,74 +83,51 @@ class Film:
 
 
 def draw_step(
-    picture: Picture, cycle: Cycle, record: StepRecord, camera: str = ""
+    picture: Picture,
+    cycle: Cycle,
+    record: StepRecord,
+    camera: str = "",
+    surroundings: Surroundings | None = None,
 ) -> Image:
-    """Return a picture of a step with the guard's state drawn over it.
+    """Return a picture of a step, faces masked, with the guard's state drawn over it.
 
     Args:
         picture: Where to draw.
         cycle: Gives the names of the rules.
         record: The step.
         camera: Name of a camera of the scene.
+        surroundings: Objects, ground and zones, where there are any.
     """
     state = record.state if record.truth is None else record.truth.state
-    mouth = state.extras[:3] if len(state.extras) >= 3 else None
-    image = picture.draw(state, camera, mouth)
-    try:
-        import cv2
-    except ImportError:
-        raise MissingExtraError("sim", "drawing on pictures") from None
-    action = record.decision.action.name.lower()
-    color = (
-        (40, 130, 70)
-        if action == "none"
-        else (200, 120, 20)
-        if action in ("slow", "limit")
-        else (190, 40, 40)
-    )
-    height, width = image.shape[:2]
-    cv2.rectangle(image, (0, 0), (width, 54), (250, 250, 250), -1)
-    cv2.rectangle(image, (0, 0), (10, 54), color, -1)
-    cv2.putText(
-        image,
-        f"{record.time_s:5.1f} s  guard: {action}  {record.decision.rule}",
-        (20, 22),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.55,
-        (30, 40, 50),
-        1,
-        cv2.LINE_AA,
-    )
-    cv2.putText(
-        image,
-        record.decision.sentence.split(" [")[0][:80],
-        (20, 44),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.42,
-        (70, 80, 90),
-        1,
-        cv2.LINE_AA,
-    )
+    mouth = None
+    if "mouth_x_in_world_m" in cycle.environment.extras:
+        first = cycle.environment.extras.index("mouth_x_in_world_m")
+        mouth = state.extras[first : first + 3]
+    around = Surroundings() if surroundings is None else surroundings
+    image = picture.draw(state, camera, mouth, **around._asdict())
+    decision = record.decision
+    outcome, good = "", record.success
+    if record.terminated or record.truncated:
+        outcome = "success" if record.success else "time over"
+        if record.terminated and not record.success:
+            outcome = "stopped" if decision.latched else "not done"
+    guarded = cycle.mode is not GuardMode.OFF
     margins = record.truth_margins
-    if margins is not None:
-        order = np.argsort(np.nan_to_num(margins, nan=-9.0))[:5]
-        for row, index in enumerate(order):
-            y = height - 92 + 18 * row
-            value = float(np.clip(np.nan_to_num(margins[index], nan=-1.0), 0.0, 1.0))
-            bar = (40, 130, 70) if margins[index] >= 0 else (190, 40, 40)
-            cv2.putText(
-                image,
-                cycle.spec.rule_names[index],
-                (12, y + 9),
-                cv2.FONT_HERSHEY_SIMPLEX,
-                0.38,
-                (40, 50, 60),
-                1,
-                cv2.LINE_AA,
-            )
-            cv2.rectangle(
-                image, (150, y), (150 + max(3, int(110 * value)), y + 9), bar, -1
-            )
+    draw_overlay(
+        image,
+        Overlay(
+            record.time_s,
+            cycle.environment.title.en,
+            cycle.scenario.case if cycle.scenario is not None else "",
+            decision.action if guarded else None,
+            f"{decision.rule}: {decision.sentence}" if decision.rule else "",
+            ()
+            if margins is None
+            else tuple(zip(cycle.spec.rule_names, margins.tolist(), strict=True)),
+            outcome=outcome,
+            good=good,
+        ),
+    )
     return image
 
 

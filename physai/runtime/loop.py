@@ -85,6 +85,7 @@ def run_loop(
                 writer.append(record)
             _count(report, record)
             late = getattr(cycle.plant, "consecutive_late", 0)
+            stop = on_step is not None and on_step(record)
             if record.terminated or record.truncated:
                 report.ended = (
                     "latched stop"
@@ -96,7 +97,7 @@ def run_loop(
             elif late >= _LATE_LIMIT:
                 cycle.stop(1)
                 report.ended = "period overrun"
-            elif on_step is not None and on_step(record):
+            elif stop:
                 report.ended = "stop requested"
             elif maximum_steps is not None and report.steps >= maximum_steps:
                 report.ended = "duration over"

@@ -7,7 +7,7 @@ import pytest
 
 from physai.errors import ContractError, RecordError
 from physai.record.privacy import mask_circle, project_sphere
-from physai.record.video import Image, VideoWriter, write_text
+from physai.record.video import MASKED, Image, VideoWriter, write_text
 
 cv2 = pytest.importorskip("cv2")
 
@@ -55,10 +55,10 @@ def test_wrong_frames_and_places(tmp_path: Path) -> None:
     video = VideoWriter(tmp_path / "a.mp4")
     assert video.close() is None
     with pytest.raises(ContractError, match="uint8"):
-        video.write(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
-    video.write(np.zeros((40, 40, 3), np.uint8))
+        video.write(np.zeros((4, 4, 3)), MASKED)  # type: ignore[arg-type]
+    video.write(np.zeros((40, 40, 3), np.uint8), MASKED)
     with pytest.raises(ContractError, match="follows"):
-        video.write(np.zeros((40, 50, 3), np.uint8))
+        video.write(np.zeros((40, 50, 3), np.uint8), MASKED)
     assert video.close() == tmp_path / "a.mp4"
 
 

@@ -49,7 +49,7 @@ class CapsuleParts(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def capsule_parts(sectors: int = 16, rings: int = 5) -> CapsuleParts:
+def capsule_parts(sectors: int = 12, rings: int = 5) -> CapsuleParts:
     """Write the files, once in a process, and return where they are.
 
     Args:
@@ -100,5 +100,9 @@ def _write(path: Path, vertices: Array, normals: Array, sectors: int) -> None:
             a = ring * sectors + k + 1
             b = ring * sectors + (k + 1) % sectors + 1
             c, d = a + sectors, b + sectors
-            lines += [f"f {a}//{a} {b}//{b} {c}//{c}", f"f {b}//{b} {d}//{d} {c}//{c}"]
+            # At a pole a ring is one point, and one of both triangles is nothing.
+            if not np.allclose(vertices[a - 1], vertices[b - 1]):
+                lines.append(f"f {a}//{a} {b}//{b} {c}//{c}")
+            if not np.allclose(vertices[c - 1], vertices[d - 1]):
+                lines.append(f"f {b}//{b} {d}//{d} {c}//{c}")
     path.write_text("\n".join(lines) + "\n", encoding="ascii")

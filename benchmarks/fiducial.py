@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from physai.plant.camera import Camera, IntrinsicsConfig, RgbdConfig
+from physai.plant.camera import Camera
+from physai.plant.camera_settings import IntrinsicsConfig, RgbdConfig, TagConfig
 from physai.plant.camera_world import CameraWorld
-from physai.plant.fiducial import TagConfig, TagDetector, TagTracker
+from physai.plant.fiducial import TagDetector, TagTracker
 from physai.plant.scene import SceneConfig
 from physai.provenance import environment_record
 from physai.robot.description import load_robot, rotation_from_rpy

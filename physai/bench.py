@@ -7,7 +7,6 @@ alternate; processor time is compared, so that a busy machine does not favour ei
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from physai.errors import PhysaiError
 from physai.policy.adapters import load_policy
 from physai.provenance import environment_record
+from physai.task_table import step_cost
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
 from physai.types import Command
@@ -22,7 +22,6 @@ from physai.types import Command
 __all__ = ["run_bench"]
 
 _ENVIRONMENT = "physai/CareFeeding-v0"
-_STEPS = 40
 
 
 def run_bench(blocks: int = 20) -> dict[str, Any]:
@@ -48,9 +47,9 @@ def _cycle(guard: str, near: bool) -> Cycle:
     first = cycle.environment.distributions["test"].seeds.first
     scenario = cycle.task.sample_scenario(first, "test", "nominal_rest")
     if not near:
-        seat = scenario.people[0].seat.model_copy(
-            update={"position_m": (6.0, 0.0, 0.45)}
-        )
+        here = scenario.people[0].seat
+        assert here is not None
+        seat = here.model_copy(update={"position_m": (6.0, 0.0, 0.45)})
         person = scenario.people[0].model_copy(update={"seat": seat})
         scenario = scenario.model_copy(update={"people": (person,)})
     cycle.reset(scenario.model_copy(update={"duration_s": 3600.0}))
@@ -60,40 +59,9 @@ def _cycle(guard: str, near: bool) -> Cycle:
 def _step_overhead(guard: str, near: bool, blocks: int) -> dict[str, float]:
     """Share of a control step outside the engine's own stepping."""
     cycle = _cycle(guard, near)
-    dynamics = cycle.plant.dynamics  # type: ignore[attr-defined]
-    substeps = cycle.environment.plant.substeps
-    rng = np.random.default_rng(0)
-    size = len(cycle.spaces.action_names)
-    actions = 0.2 * rng.uniform(-1.0, 1.0, (_STEPS, size))
-
-    def steps() -> None:
-        for action in actions:
-            cycle.step(action)
-
-    def bare() -> None:
-        for _ in range(_STEPS * substeps):
-            dynamics.step()
-
-    steps()
-    ratios, times = [], []
-    for _ in range(blocks):
-        whole, raw = _cpu(steps), _cpu(bare)
-        ratios.append(1.0 - raw / whole)
-        times.append(1e6 * whole / _STEPS)
+    cost = step_cost(cycle, blocks)
     cycle.close()
-    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    return {
-        "share": float(middle),
-        "quartile_low": float(low),
-        "quartile_high": float(high),
-        "step_us": float(np.median(times)),
-    }
-
-
-def _cpu(function: Callable[[], None]) -> float:
-    start = time.process_time()
-    function()
-    return time.process_time() - start
+    return cost
 
 
 def _guard_time() -> dict[str, float]:

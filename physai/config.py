@@ -34,6 +34,14 @@ class Config(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    def distinctive(self) -> dict[str, Any]:
+        """Return every value that differs from its default, as JSON.
+
+        Digests are made over it, so that a new field whose default changes nothing
+        does not turn every older result into one of something else.
+        """
+        return self.model_dump(mode="json", exclude_defaults=True)
+
 
 C = TypeVar("C", bound=Config)
 

@@ -118,6 +118,18 @@ def names(kind: str) -> dict[str, Path]:
     return {p.stem: p for p in sorted(folder.glob("*.yaml"))}
 
 
+_SINGULAR = {
+    "envs": "environment",
+    "robots": "robot",
+    "policies": "policy",
+    "hardware": "hardware",
+    "train": "training config",
+    "safety": "safety specification",
+    "suites": "suite",
+    "governance": "register or case",
+}
+
+
 def find(kind: str, name: str) -> Path:
     """Return the path of one piece of content, by name or by an existing path.
 
@@ -131,8 +143,7 @@ def find(kind: str, name: str) -> Path:
     given = Path(name)
     if given.exists():
         return given
-    singular = kind.removesuffix("s") if kind != "policies" else "policy"
-    raise ContentError(f'no {singular} "{name}": {suggest(stem, known)}')
+    raise ContentError(f'no {_SINGULAR[kind]} "{name}": {suggest(stem, known)}')
 
 
 def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:

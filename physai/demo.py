@@ -17,118 +17,20 @@ from typing import Any
 
 from physai.errors import LinkError
 from physai.evaluation import run_suite
-from physai.plant.picture import Image, Picture, Surroundings
+from physai.plant.picture import Picture
 from physai.policy.adapters import load_policy
 from physai.record.episode import StepRecord
-from physai.record.overlay import Overlay, draw_overlay
+from physai.report.film import draw_step
 from physai.report.report import write_report
 from physai.runtime.loop import run_loop
 from physai.tasks import registry
-from physai.tasks.cycle import Cycle, GuardMode
+from physai.types import Action
 
-__all__ = ["Film", "run_demo"]
+__all__ = ["run_demo"]
 
 _ENVIRONMENT = "physai/CareFeeding-v0"
 _POLICY = "care_feeding"
 _SUITE = "care_feeding_quick"
-
-
-class Film:
-    """A video of an episode: scene, zones, tightest margins and the guard's state.
-
-    Args:
-        cycle: The cycle that is filmed.
-        file: An ``.mp4``.
-        every: Take every so many steps.
-        surroundings: Gives objects, ground and zones of a step, where there are any.
-
-    Raises:
-        MissingExtraError: Without OpenCV.
-    """
-
-    def __init__(
-        self,
-        cycle: Cycle,
-        file: Path,
-        every: int = 2,
-        surroundings: Callable[[StepRecord], Surroundings] | None = None,
-    ) -> None:
-        from physai.record.video import VideoWriter
-
-        self.cycle, self.every, self._surroundings = cycle, every, surroundings
-        self.picture = Picture(cycle.environment.plant, cycle.task.robot, 640, 480)
-        self._rate = cycle.environment.control_hz / every
-        self.writer = VideoWriter(file, self._rate)
-        self._count = 0
-
-    def take(self, record: StepRecord) -> None:
-        """Add a step; the last one of an episode stays for a moment."""
-        from physai.record.video import MASKED
-
-        self._count += 1
-        last = record.terminated or record.truncated
-        if self._count % self.every and not last:
-            return
-        around = (
-            Surroundings() if self._surroundings is None else self._surroundings(record)
-        )
-        image = draw_step(self.picture, self.cycle, record, surroundings=around)
-        for _ in range(max(1, round(1.5 * self._rate)) if last else 1):
-            self.writer.write(image, MASKED)
-
-    def close(self) -> None:
-        """Write the file."""
-        self.writer.close()
-        self.picture.close()
-
-
-def draw_step(
-    picture: Picture,
-    cycle: Cycle,
-    record: StepRecord,
-    camera: str = "",
-    surroundings: Surroundings | None = None,
-) -> Image:
-    """Return a picture of a step, faces masked, with the guard's state drawn over it.
-
-    Args:
-        picture: Where to draw.
-        cycle: Gives the names of the rules.
-        record: The step.
-        camera: Name of a camera of the scene.
-        surroundings: Objects, ground and zones, where there are any.
-    """
-    state = record.state if record.truth is None else record.truth.state
-    mouth = None
-    if "mouth_x_in_world_m" in cycle.environment.extras:
-        first = cycle.environment.extras.index("mouth_x_in_world_m")
-        mouth = state.extras[first : first + 3]
-    around = Surroundings() if surroundings is None else surroundings
-    image = picture.draw(state, camera, mouth, **around._asdict())
-    decision = record.decision
-    outcome, good = "", record.success
-    if record.terminated or record.truncated:
-        outcome = "success" if record.success else "time over"
-        if record.terminated and not record.success:
-            outcome = "stopped" if decision.latched else "not done"
-    guarded = cycle.mode is not GuardMode.OFF
-    margins = record.truth_margins
-    draw_overlay(
-        image,
-        Overlay(
-            record.time_s,
-            cycle.environment.title.en,
-            cycle.scenario.case if cycle.scenario is not None else "",
-            decision.action if guarded else None,
-            f"{decision.rule}: {decision.sentence}" if decision.rule else "",
-            ()
-            if margins is None
-            else tuple(zip(cycle.spec.rule_names, margins.tolist(), strict=True)),
-            outcome=outcome,
-            good=good,
-        ),
-    )
-    return image
 
 
 def run_demo(folder: Path) -> dict[str, Any]:
@@ -155,22 +57,21 @@ def run_demo(folder: Path) -> dict[str, Any]:
         )
     _say("pictures")
     pictures = _take_pictures()
-    for caption, data in pictures.items():
-        if caption.startswith("Feeding"):
-            (folder / "demo.png").write_bytes(data)
+    (folder / "demo.png").write_bytes(next(iter(pictures.values())))
     _say("deployment to a virtual robot over a websocket, stopped on request")
     deployed = _deploy(folder / "deployment")
     off, on = (arm.verdict for arm in arms)
-    lines = _headline(off, on, deployed)
+    headline = _headline(off, on, deployed)
     page = write_report(
         [arm.folder for arm in arms],
         folder / "report.html",
         pictures,
         "Meal assistance with a spoon: guard off and on",
-        lines,
+        headline=headline,
+        deployment=folder / "deployment",
     )
     lines = [
-        *lines,
+        *(f"{figure}: {label}" for figure, label in headline),
         f"report: {page.resolve()}",
         f"took {time.monotonic() - start:.0f} s",
     ]
@@ -184,23 +85,31 @@ def run_demo(folder: Path) -> dict[str, Any]:
     }
 
 
-def _headline(off: Any, on: Any, deployed: dict[str, Any]) -> list[str]:
+def _headline(off: Any, on: Any, deployed: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the three figures of the demonstration, each with what it means."""
+
     def unsafe(verdict: Any) -> str:
         bad = verdict.table["unsafe_success"] + verdict.table["unsafe_failure"]
-        moving = verdict.metrics["figures"]["episodes_with_moving_contact"]["count"]
-        return (
-            f"{bad} of {sum(verdict.table.values())} episodes unsafe, {moving} with a "
-            "moving contact"
-        )
+        return f"{bad} of {sum(verdict.table.values())}"
 
+    robot = deployed["robot"]
     return [
-        f"guard off: {unsafe(off)}",
-        f"guard on:  {unsafe(on)}; safe success {on.table['safe_success']} of "
-        f"{sum(on.table.values())}",
-        f"deployed over a websocket for {deployed['steps']} steps, round trip p99 "
-        f"{1000 * deployed['round_trip_p99_s']:.1f} ms, stopped on request: standstill after "
-        f"{1000 * deployed['standstill_s']:.0f} ms, {deployed['robot'].get('stale', 0)} stale "
-        "commands",
+        (
+            f"unsafe: {unsafe(off)}, with guard {unsafe(on)}",
+            "episodes in which a safety rule was violated, without and with the guard, on "
+            "the same scenarios, faults and misuse included",
+        ),
+        (
+            f"safe success {on.table['safe_success']} of {sum(on.table.values())}",
+            f"with the guard on; {off.table['safe_success']} without it",
+        ),
+        (
+            f"standstill after {1000 * deployed['standstill_s']:.0f} ms",
+            "from a software stop request to a robot at rest, deployed over a websocket: "
+            f"{deployed['steps']} control steps, round trip p99 "
+            f"{1000 * deployed['round_trip_p99_s']:.1f} ms, {robot.get('stale', 0)} "
+            "stale commands",
+        ),
     ]
 
 
@@ -221,33 +130,35 @@ def _take_pictures() -> dict[str, bytes]:
         image = draw_step(picture, cycle, record, camera)
         return bytes(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes())
 
-    wanted = {
-        "nominal_rest": ("Feeding a person at a table, guard on", "visitor", 0.01),
-        "misuse_reach": ("A hand reaches for the arm, guard on", "visitor", 0.0),
+    def inside(record: StepRecord) -> bool:
+        assert record.truth is not None
+        return bool(record.truth.extras[2] > 0.01)
+
+    def acts(record: StepRecord) -> bool:
+        return record.decision.action >= Action.LIMIT
+
+    wanted: dict[str, tuple[str, Callable[[StepRecord], bool], tuple[str, ...]]] = {
+        "nominal_rest": ("Feeding a person at a table", inside, ("visitor", "face")),
+        "misuse_reach": ("A hand reaches for the arm", acts, ("visitor",)),
+        "stop_signal": ("The person signals to stop", acts, ("visitor",)),
     }
-    for case, (caption, camera, depth) in wanted.items():
+    for case, (caption, wait_for, cameras) in wanted.items():
 
         def look(
             record: StepRecord,
             caption: str = caption,
-            camera: str = camera,
-            depth: float = depth,
+            wait_for: Callable[[StepRecord], bool] = wait_for,
+            cameras: tuple[str, ...] = cameras,
         ) -> bool:
-            truth = record.truth
-            assert truth is not None
-            touched = bool(truth.contact.force_peak_n[:, 1:].any())
-            here = truth.extras[2] > depth if depth else touched
-            if here and caption not in found:
-                found[caption] = encode(record, camera)
-                found[caption.replace("guard on", "closer")] = encode(record, "face")
-            return caption in found
+            if not wait_for(record):
+                return False
+            for camera in cameras:
+                name = caption if camera == cameras[0] else f"{caption}, closer"
+                found[name] = encode(record, camera)
+            return True
 
-        run_loop(
-            cycle,
-            policy,
-            cycle.task.sample_scenario(first + 3, "test", case),
-            on_step=look,
-        )
+        scenario = cycle.task.sample_scenario(first + 3, "test", case)
+        run_loop(cycle, policy, scenario, on_step=look)
     picture.close()
     cycle.close()
     return found

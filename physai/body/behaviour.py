@@ -12,11 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numba
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from physai.config import Config
 from physai.errors import suggest
@@ -25,6 +30,9 @@ from physai.types import Array
 
 __all__ = [
     "BEHAVIOURS",
+    "BODY_SPEED_M_S",
+    "HAND_SPEED_M_S",
+    "MOVEMENT_KINDS",
     "BehaviourConfig",
     "Motion",
     "PersonView",
@@ -52,15 +60,104 @@ def blend(progress: float) -> float:
     return s * s * s * (10.0 + s * (6.0 * s - 15.0))
 
 
-class TriggerConfig(Config):
-    """Starts a behaviour when a signal falls below a value."""
+BODY_SPEED_M_S = 1.6
+"""Declared bound of a person's body (approach by walking, ISO 13855; people of 14 and
+more; running, jumping and falling are outside it)."""
+HAND_SPEED_M_S = 2.0
+"""Declared bound of a person's hands (ISO 13855)."""
+_FASTEST_M_S = 8.0
 
-    signal: Literal["utensil_distance_m"]
-    below: Range
+MOVEMENT_KINDS = (
+    "walk",
+    "walk_backwards",
+    "turn_back",
+    "cross",
+    "run_out",
+    "follow",
+    "block_way",
+    "hesitate",
+    "wait",
+    "look_away",
+    "crouch",
+    "stumble",
+    "spasm",
+    "ignore_alarm",
+    "react_to_alarm",
+    "fall",
+    "get_up",
+)
+"""What only people on their feet do (:mod:`physai.body.movement`), in the order in
+which it is applied: what stops a person stands after what drives them."""
 
 
-class BehaviourConfig(Config):
+class _Sparse(Config):
+    """Leaves keys that were not used out of a dump.
+
+    So the digest of content does not depend on keys that came after it.
+    """
+
+    _OPTIONAL: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        for name in self._OPTIONAL:
+            default = fields[name].get_default(call_default_factory=True)
+            if name in data and getattr(self, name) == default:
+                del data[name]
+        return data
+
+
+class TriggerConfig(_Sparse):
+    """Starts a behaviour when a signal falls below, or rises above, a value.
+
+    Signals: ``utensil_distance_m`` (from the mouth), ``robot_distance_m`` (robot's base
+    to the person, along the floor), ``path_m`` (walked along the path),
+    ``path_left_m``, ``alarm_s`` (since the robot's alarm began; negative without).
+    """
+
+    _OPTIONAL: ClassVar[tuple[str, ...]] = ("above",)
+
+    signal: Literal[
+        "utensil_distance_m", "robot_distance_m", "path_m", "path_left_m", "alarm_s"
+    ]
+    below: Range | None = None
+    above: Range | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> TriggerConfig:
+        if (self.below is None) == (self.above is None):
+            raise ValueError('a trigger has either "below" or "above"')
+        return self
+
+    def sample(self, rng: np.random.Generator) -> TriggerConfig:
+        """Return the same trigger with its value fixed."""
+        if self.below is not None:
+            return TriggerConfig(signal=self.signal, below=fix(self.below, rng))
+        assert self.above is not None
+        return TriggerConfig(signal=self.signal, above=fix(self.above, rng))
+
+    def fires(self, view: PersonView) -> bool:
+        """Whether the signal is beyond the value now; an unknown signal is not."""
+        value: float = getattr(view, self.signal)
+        if self.below is not None:
+            return value < _number(self.below)
+        assert self.above is not None
+        return value > _number(self.above)
+
+
+class BehaviourConfig(_Sparse):
     """One behaviour; which amplitudes it reads is said at its function."""
+
+    _OPTIONAL: ClassVar[tuple[str, ...]] = (
+        "distance_m",
+        "direction",
+        "response",
+        "waypoints_m",
+        "point_m",
+        "beyond_declared",
+    )
 
     kind: str
     start_s: Range = 0.0
@@ -72,32 +169,52 @@ class BehaviourConfig(Config):
     opening_m: Range = 0.025
     frequency_hz: Range = 5.0
     count: Annotated[int, Field(ge=1)] = 3
-    speed_m_s: Annotated[float, Field(gt=0.0, le=1.6)] | tuple[float, float] = 0.6
+    speed_m_s: Annotated[float, Field(gt=0.0)] | tuple[float, float] = 0.6
     side: Literal["left", "right"] = "right"
-    target: Literal["tool", "gripper", "path"] = "tool"
+    target: Literal["tool", "gripper", "path", "base", "point"] = "tool"
+    distance_m: Range = 1.0
+    direction: Literal["forward", "backward", "left", "right"] = "forward"
+    response: Literal["stop", "step_aside"] = "stop"
+    waypoints_m: list[tuple[float, float]] = Field(default_factory=list)
+    """Another path for ``walk``, from where the person then is."""
+    point_m: Annotated[list[float], Field(min_length=3, max_length=3)] | None = None
+    """World point for ``reach`` with target "point"."""
+    beyond_declared: bool = False
+    """Allows more than the declared 1.6 m/s, which the guard does not assume."""
 
     @model_validator(mode="after")
     def _check(self) -> BehaviourConfig:
-        if self.kind not in BEHAVIOURS:
-            raise ValueError(
-                f'unknown kind "{self.kind}"; {suggest(self.kind, BEHAVIOURS)}'
-            )
+        kinds = (*BEHAVIOURS, *MOVEMENT_KINDS)
+        if self.kind not in kinds:
+            raise ValueError(f'unknown kind "{self.kind}"; {suggest(self.kind, kinds)}')
         for name, value in self:
             if isinstance(value, tuple) and not value[0] <= value[1]:
                 raise ValueError(f"{name}: a range is [low, high]")
-        if isinstance(self.speed_m_s, tuple) and self.speed_m_s[1] > 1.6:
-            raise ValueError("speed_m_s: people here move at most 1.6 m/s")
+        if (self.target == "point") != (self.point_m is not None):
+            raise ValueError('target "point" and point_m belong together')
+        fastest = np.max(self.speed_m_s)
+        most = _FASTEST_M_S if self.beyond_declared else BODY_SPEED_M_S
+        if fastest > most:
+            raise ValueError(
+                f"speed_m_s: people here move at most {most:g} m/s"
+                + ("" if self.beyond_declared else " unless marked beyond_declared")
+            )
+        if np.min(self.speed_m_s) <= 0.0:
+            raise ValueError("speed_m_s: must be greater than 0")
         return self
+
+    @property
+    def goes_beyond(self) -> bool:
+        """Whether the body may exceed the declared bound; every fall does."""
+        return self.beyond_declared or self.kind == "fall"
 
     def sample(self, rng: np.random.Generator) -> BehaviourConfig:
         """Return the same behaviour with every range fixed."""
-        fixed = {
+        fixed: dict[str, Any] = {
             name: fix(value, rng) for name, value in self if isinstance(value, tuple)
         }
         if self.trigger is not None:
-            fixed["trigger"] = TriggerConfig(  # type: ignore[assignment]
-                signal=self.trigger.signal, below=fix(self.trigger.below, rng)
-            )
+            fixed["trigger"] = self.trigger.sample(rng)
         return self.model_copy(update=fixed)
 
 
@@ -105,15 +222,33 @@ class BehaviourConfig(Config):
 class PersonView:
     """What a person sees of the robot: all that a behaviour may react to.
 
+    The plant fills the first six; each person writes the others for themselves before
+    their behaviours look.
+
     Attributes:
         tool_position: (3,) TCP in the world [m].
         gripper_position: (3,) middle of the hand that holds the tool, world [m].
         utensil_distance_m: Distance of the utensil's tip from the mouth [m].
+        base_position: (3,) the robot's base in the world [m]; NaN where not told.
+        base_yaw_rad: Where it heads.
+        alarm: Whether it sounds its alarm.
+        robot_distance_m: From the base to the person along the floor; NaN where not
+            known.
+        path_m: How far the person has come along their path.
+        path_left_m: How far they still have to go.
+        alarm_s: Since the alarm began; negative without.
     """
 
     tool_position: Array
     gripper_position: Array
     utensil_distance_m: float
+    base_position: Array = field(default_factory=lambda: np.full(3, math.nan))
+    base_yaw_rad: float = 0.0
+    alarm: bool = False
+    robot_distance_m: float = math.nan
+    path_m: float = 0.0
+    path_left_m: float = math.inf
+    alarm_s: float = -1.0
 
 
 @dataclass(slots=True)
@@ -176,7 +311,7 @@ class Motion:
             if time_s < _number(self.config.start_s):
                 return -1.0
             trigger = self.config.trigger
-            if trigger and not view.utensil_distance_m < _number(trigger.below):
+            if trigger and not trigger.fires(view):
                 return -1.0
             self.started_s = time_s
         return time_s - self.started_s
@@ -287,15 +422,20 @@ def lean_in(motion: Motion, elapsed: float, view: PersonView, posture: Posture) 
 
 
 def reach(motion: Motion, elapsed: float, view: PersonView, posture: Posture) -> None:
-    """Reach with a hand for the tool, the gripper, or into the path before it."""
+    """Reach with a hand for the tool, the gripper, or into the path before it.
+
+    Or for the robot's base (0.3 m above it), or a fixed point of the world.
+    """
     if elapsed < 0.0:
         return
     if motion.goal is None:
-        point = (
-            view.gripper_position
-            if motion.config.target == "gripper"
-            else view.tool_position
-        )
+        point = view.tool_position
+        if motion.config.target == "gripper":
+            point = view.gripper_position
+        elif motion.config.target == "base":
+            point = view.base_position + np.array([0.0, 0.0, 0.3])
+        elif motion.config.point_m is not None:
+            point = np.array(motion.config.point_m)
         offset = generator(motion.seed, motion.stream).normal(0.0, 0.02, 3)
         motion.goal = np.array(point) + offset
         if motion.config.target == "path":

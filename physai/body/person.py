@@ -9,6 +9,7 @@ Statures and masses of the groups: Japan National Health and Nutrition Survey 20
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
 
@@ -73,11 +74,34 @@ class Group(NamedTuple):
 
 _JAPAN = "Japan NHNS 2018+2019, 75+ (P50 measured, P5 and P95 derived; people.csv)"
 _ANSUR = "ANSUR II, adults (computed from the public individual data; people.csv)"
+_JAPAN_ADULT = "Japan NHNS 2018+2019, 30-49 (P50 measured, rest derived; people.csv)"
+_JAPAN_OLDER = "Japan NHNS 2018+2019, 65-74 (P50 measured, rest derived; people.csv)"
+_CHILD = "Japan NHNS 2012, {} years (mean and sd measured, P5/P95 normal; people.csv)"
 GROUPS: dict[str, Group] = {
     "elderly_woman": Group("female", (1.381, 1.483, 1.585), (37.5, 49.3, 64.9), _JAPAN),
     "elderly_man": Group("male", (1.518, 1.620, 1.722), (47.4, 61.0, 78.4), _JAPAN),
     "adult_woman": Group("female", (1.525, 1.626, 1.740), (50.1, 66.4, 88.4), _ANSUR),
     "adult_man": Group("male", (1.648, 1.755, 1.870), (64.0, 84.1, 111.3), _ANSUR),
+    "japanese_woman": Group(
+        "female", (1.497, 1.585, 1.673), (41.2, 53.3, 69.0), _JAPAN_ADULT
+    ),
+    "japanese_man": Group(
+        "male", (1.627, 1.718, 1.809), (54.0, 70.0, 90.8), _JAPAN_ADULT
+    ),
+    "older_woman": Group(
+        "female", (1.428, 1.522, 1.616), (40.9, 52.6, 67.6), _JAPAN_OLDER
+    ),
+    "older_man": Group("male", (1.555, 1.653, 1.751), (52.0, 64.4, 79.7), _JAPAN_OLDER),
+    "girl_10": Group(
+        "female", (1.288, 1.390, 1.492), (22.0, 32.5, 43.0), _CHILD.format(10)
+    ),
+    "boy_10": Group(
+        "male", (1.278, 1.375, 1.472), (23.2, 32.9, 42.6), _CHILD.format(10)
+    ),
+    "girl_6": Group(
+        "female", (1.059, 1.163, 1.267), (15.5, 20.4, 25.3), _CHILD.format(6)
+    ),
+    "boy_6": Group("male", (1.083, 1.159, 1.235), (16.1, 20.4, 24.7), _CHILD.format(6)),
 }
 """Named groups, for sampling and for reports by group."""
 
@@ -88,7 +112,7 @@ class PersonConfig(Config):
     group: str
     sex: Literal["female", "male"]
     stature_m: Annotated[float, Field(gt=1.0, lt=2.2)]
-    mass_kg: Annotated[float, Field(gt=20.0, lt=200.0)]
+    mass_kg: Annotated[float, Field(gt=10.0, lt=200.0)]
 
 
 class SeatConfig(Config):
@@ -363,6 +387,12 @@ class Person:
     ) -> None:
         self.config, self.seat = config, seat
         order = list(BEHAVIOURS)
+        for behaviour in behaviours:
+            if behaviour.kind not in order:
+                raise ConfigError(
+                    f'a seated person cannot "{behaviour.kind}"; give a path instead '
+                    "of a seat"
+                )
         self._behaviours = sorted(behaviours, key=lambda b: order.index(b.kind))
         self._seed, self._name = seed, name
         ratio = 0.541 if config.sex == "female" else 0.539
@@ -412,6 +442,9 @@ class Person:
             dt_s: Length of the step [s].
             view: What the person sees of the robot.
         """
+        view.robot_distance_m = math.hypot(
+            view.base_position[0] - self._seat[0], view.base_position[1] - self._seat[1]
+        )
         posture = Posture()
         for motion in self._motions:
             elapsed = motion.elapsed(time_s, view)

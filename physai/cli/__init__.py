@@ -7,7 +7,9 @@ refused, 130 interrupted. Modules are imported when their command runs.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -36,7 +38,10 @@ _GROUPS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors are one sentence, with the nearest valid choice."""
+    """Errors are one sentence, with the nearest valid choice; nothing is abbreviated."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **{**named, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         """Raise the error for :func:`main` to print."""
@@ -44,14 +49,30 @@ class _Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            name = action.metavar or action.dest
             raise PhysaiError(
-                f'{self.prog}: no {name} "{value}": '
+                f'{self.prog}: no {action.dest} "{value}": '
                 f"{suggest(str(value), map(str, action.choices))}"
             )
 
+    def refuse(self, command: str | None, extra: Sequence[str]) -> NoReturn:
+        """Raise the error for arguments that nothing takes."""
+        parser: argparse.ArgumentParser = self
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction) and command:
+                parser = action.choices[command]
+        word = extra[0]
+        if not word.startswith("-"):
+            raise PhysaiError(
+                f'{parser.prog}: "{word}" is one argument too many; see {parser.prog} '
+                "--help"
+            )
+        known = [o for o in parser._option_string_actions if o.startswith("--")]
+        raise PhysaiError(
+            f'{parser.prog}: no option "{word}": {suggest(word.split("=")[0], known)}'
+        )
 
-def build_parser() -> argparse.ArgumentParser:
+
+def build_parser() -> _Parser:
     """Return the parser of every command."""
     parser = _Parser(
         prog="physai",
@@ -63,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="site to use instead of the bundled content (or PHYSAI_CONTENT)",
     )
-    parser.add_argument("--version", action="store_true", help="print versions")
+    parser.add_argument("--version", action="store_true", help="print versions and end")
     commands = parser.add_subparsers(
         dest="command", metavar="command", parser_class=_Parser
     )
@@ -81,9 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    previous = _end_orderly()
     try:
         parser = build_parser()
-        options = parser.parse_args(arguments)
+        options, extra = parser.parse_known_args(arguments)
+        if extra:
+            parser.refuse(options.command, extra)
         if options.content is not None:
             from physai.content import use_site
 
@@ -107,3 +131,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{where}{error.strerror or error}", file=sys.stderr)
+        return 2
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _end_orderly() -> Any:
+    """Let SIGTERM end a command as Ctrl-C does: a robot stopped, files closed.
+
+    Returns:
+        The handler that was there; None outside the main thread, where none is set.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    return signal.signal(signal.SIGTERM, interrupt)

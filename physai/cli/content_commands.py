@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from physai import content
-from physai.cli.output import add_json, print_result
+from physai.cli.output import add_json, check_writable, print_result
 from physai.errors import ContentError, PhysaiError, RefusedError
 
 __all__ = ["register"]
@@ -20,14 +20,20 @@ _KINDS = ("envs", "robots", "policies", "suites", "safety", "hardware", "train")
 def register(commands: Any) -> None:
     """Add the commands of this module."""
     parser = commands.add_parser("list", help="what there is, one line each")
-    parser.add_argument("kind", nargs="?", choices=_KINDS, metavar="kind")
+    parser.add_argument("kind", nargs="?", choices=_KINDS, help="default: all")
     add_json(parser)
     parser.set_defaults(function=list_content)
     parser = commands.add_parser("init", help="copy the site to start one's own")
-    parser.add_argument("folder")
+    parser.add_argument("folder", help="a new or empty folder")
+    add_json(parser)
     parser.set_defaults(function=init_site)
     parser = commands.add_parser("check", help="validate content files")
-    parser.add_argument("paths", nargs="*")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        help="files, folders of robots, hardware or policies, or a whole site; "
+        "default: the site in use",
+    )
     parser.add_argument(
         "--schema", metavar="DIR", help="write JSON Schemas for editors"
     )
@@ -70,13 +76,19 @@ def _title(kind: str, path: Path) -> str:
         kind, path
     )
     value = content.load_yaml(file)
-    title = value.get("title", value.get("algorithm", value.get("robot", "")))
+    if kind == "train":
+        return f"{value.get('algorithm')} on {value.get('environment')}"
+    if kind == "hardware":
+        return f"robot {value.get('robot')} at {value.get('url')}"
+    title = value.get("title", "")
     return str(title.get("en", "") if isinstance(title, dict) else title)
 
 
 def init_site(options: argparse.Namespace) -> int:
     """``physai init DIR``."""
     target = Path(options.folder)
+    if target.exists() and not target.is_dir():
+        raise ContentError(f"{target}: is a file; a site starts in a new folder")
     if target.exists() and any(target.iterdir()):
         raise RefusedError(f"{target}: is not empty; a site starts in a new folder")
     source = content.site()
@@ -86,9 +98,13 @@ def init_site(options: argparse.Namespace) -> int:
             shutil.copytree(source / name, target / name)
     except OSError as error:
         raise ContentError(f"{target}: cannot be written ({error.strerror})") from None
-    print(
-        f"{target}: a site with {', '.join(content.FOLDERS)}; use it with "
-        f"--content {target}"
+    print_result(
+        options,
+        {"site": str(target), "folders": list(content.FOLDERS)},
+        [
+            f"{target}: a site with {', '.join(content.FOLDERS)}; use it with "
+            f"--content {target}"
+        ],
     )
     return 0
 
@@ -99,6 +115,7 @@ def _checkers() -> dict[str, tuple[Callable[[Path], Any], Any]]:
     from physai.robot.description import RobotConfig, load_robot
     from physai.safety.spec import SafetySpec, load_spec
     from physai.tasks.environment import EnvironmentConfig, read_environment
+    from physai.training.config import TrainConfig
 
     return {
         "envs": (read_environment, EnvironmentConfig),
@@ -106,7 +123,7 @@ def _checkers() -> dict[str, tuple[Callable[[Path], Any], Any]]:
         "safety": (lambda path: load_spec(str(path)), SafetySpec),
         "suites": (lambda path: load_suite(str(path)), SuiteConfig),
         "hardware": (lambda path: load_bridge(str(path)), BridgeConfig),
-        "train": (_check_train, None),
+        "train": (_check_train, TrainConfig),
         "policies": (_check_bundle, None),
         "governance": (_check_governance, None),
     }
@@ -142,14 +159,16 @@ def check_content(options: argparse.Namespace) -> int:
     """``physai check [PATH ...]``: 0 if all is well, 2 otherwise."""
     checkers = _checkers()
     if options.schema:
-        return _write_schemas(Path(options.schema), checkers)
+        return _write_schemas(check_writable(options.schema, "--schema"), checkers)
     places: list[tuple[str, Path]] = []
-    if options.paths:
-        places = [(_kind_of(Path(p)), Path(p)) for p in options.paths]
-    else:
-        places = [
-            (kind, path) for kind in checkers for path in content.names(kind).values()
-        ]
+    for given in map(Path, options.paths):
+        if all((given / name).is_dir() for name in content.FOLDERS):
+            content.use_site(given)
+            places += _everything(checkers)
+        else:
+            places.append((_kind_of(given), given))
+    if not options.paths:
+        places = _everything(checkers)
     results = []
     for kind, path in places:
         try:
@@ -165,6 +184,10 @@ def check_content(options: argparse.Namespace) -> int:
     return 0 if all(r["ok"] for r in results) else 2
 
 
+def _everything(kinds: Iterable[str]) -> list[tuple[str, Path]]:
+    return [(kind, path) for kind in kinds for path in content.names(kind).values()]
+
+
 def _kind_of(path: Path) -> str:
     if not path.exists():
         raise ContentError(f"{path}: there is no such file or folder")
@@ -176,6 +199,9 @@ def _kind_of(path: Path) -> str:
         ):
             if (path / marker).is_file():
                 return kind
+        raise ContentError(
+            f"{path}: holds no robot.yaml, bridge.yaml or manifest.json and is no site"
+        )
     if path.name == "bridge.yaml":
         return "hardware"
     value = content.load_yaml(path)
@@ -198,7 +224,6 @@ def _write_schemas(folder: Path, checkers: dict[str, tuple[Any, Any]]) -> int:
 
     from physai.config import json_schema
 
-    folder.mkdir(parents=True, exist_ok=True)
     for kind, (_, model) in checkers.items():
         if model is not None:
             (folder / f"{kind}.schema.json").write_text(

@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from physai.cli.output import add_json, check_writable, need_simulator, print_result
+from physai.cli.output import (
+    add_json,
+    add_trust,
+    check_writable,
+    count,
+    need_simulator,
+    print_result,
+)
 from physai.types import Verdict
 
 __all__ = ["register", "verdict_lines"]
@@ -14,42 +21,49 @@ __all__ = ["register", "verdict_lines"]
 
 def register(commands: Any) -> None:
     """Add the commands of this module."""
-    parser = commands.add_parser(
-        "evaluate", help="scripted suite: episodes, verdict, report"
-    )
-    parser.add_argument("policy")
-    parser.add_argument("--suite", required=True)
-    parser.add_argument(
-        "--guard", default="on", choices=("on", "observe", "off"), metavar="guard"
-    )
-    parser.add_argument(
-        "--plant", default="bullet", choices=("bullet", "mujoco"), metavar="plant"
-    )
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument(
-        "--executor", default="local", choices=("local", "ray"), metavar="executor"
-    )
-    parser.add_argument("--out", metavar="DIR")
-    parser.add_argument("--trust", action="store_true")
-    add_json(parser)
-    parser.set_defaults(function=evaluate)
+    _register_evaluate(commands)
     parser = commands.add_parser("score", help="judge stored episodes again")
-    parser.add_argument("episodes")
-    parser.add_argument("--suite", required=True)
-    parser.add_argument("--safety", metavar="SPEC", help="with other rules")
+    parser.add_argument("episodes", help="evaluation folder, or a folder of episodes")
+    parser.add_argument("--suite", required=True, help="what must be shown")
+    parser.add_argument(
+        "--safety", metavar="SPEC", help="with the rules of this specification"
+    )
     add_json(parser)
     parser.set_defaults(function=score)
     parser = commands.add_parser(
         "compare", help="regression gate between two evaluations"
     )
-    parser.add_argument("a")
-    parser.add_argument("b")
+    parser.add_argument("a", help="evaluation folder before a change")
+    parser.add_argument("b", help="evaluation folder after it")
     add_json(parser)
     parser.set_defaults(function=compare)
     parser = commands.add_parser("report", help="report page of evaluation folders")
-    parser.add_argument("folders", nargs="+")
-    parser.add_argument("--out", metavar="FILE")
+    parser.add_argument("folders", nargs="+", help="evaluation folders, one per arm")
+    parser.add_argument(
+        "--out", metavar="FILE", help="default: report.html in the first folder"
+    )
+    add_json(parser)
     parser.set_defaults(function=report)
+
+
+def _register_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate", help="scripted suite: episodes, verdict, report"
+    )
+    parser.add_argument("policy", help="bundle, run folder, file or scripted policy")
+    parser.add_argument("--suite", required=True, help="see physai list suites")
+    parser.add_argument("--guard", default="on", choices=("on", "observe", "off"))
+    parser.add_argument("--plant", default="bullet", choices=("bullet", "mujoco"))
+    parser.add_argument(
+        "--workers", type=count, default=2, metavar="N", help="processes (default: 2)"
+    )
+    parser.add_argument("--executor", default="local", choices=("local", "ray"))
+    parser.add_argument(
+        "--out", metavar="DIR", help="an evaluation cut short goes on in its folder"
+    )
+    add_trust(parser)
+    add_json(parser)
+    parser.set_defaults(function=evaluate)
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:
@@ -134,7 +148,8 @@ def compare(options: argparse.Namespace) -> int:
 
     result = compare_it(options.a, options.b)
     value = result.to_json()
-    print_result(options, value, list(result.sentences))
+    lines = [f"verdict: {result.verdict.replace('_', ' ')}", *result.sentences]
+    print_result(options, value, lines)
     return 0 if result.verdict == "pass" else 1
 
 
@@ -144,5 +159,6 @@ def report(options: argparse.Namespace) -> int:
 
     folders = [Path(folder) for folder in options.folders]
     out = Path(options.out) if options.out else folders[0] / "report.html"
-    print(write_report(folders, out))
+    page = write_report(folders, out)
+    print_result(options, {"report": str(page)}, [str(page)])
     return 0

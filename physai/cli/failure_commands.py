@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from physai.cli.output import (
     add_json,
+    add_trust,
     check_writable,
+    count,
+    natural,
     need_simulator,
     print_result,
 )
@@ -21,26 +24,12 @@ __all__ = ["register"]
 
 def register(commands: Any) -> None:
     """Add the commands of this module."""
-    parser = commands.add_parser("search", help="look for rare failures of a policy")
-    parser.add_argument("policy")
-    parser.add_argument("--suite", required=True)
-    parser.add_argument("--budget", type=int, required=True, metavar="N")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="search", metavar="DIR")
-    parser.add_argument(
-        "--guard", default="on", choices=("on", "observe", "off"), metavar="guard"
-    )
-    parser.add_argument(
-        "--plant", default="bullet", choices=("bullet", "mujoco"), metavar="plant"
-    )
-    parser.add_argument("--trust", action="store_true")
-    add_json(parser)
-    parser.set_defaults(function=search)
+    _register_search(commands)
     parser = commands.add_parser(
         "replay", help="run a stored episode again, exactly or with a change"
     )
-    parser.add_argument("episode")
-    parser.add_argument("--guard", choices=("on", "observe", "off"), metavar="guard")
+    parser.add_argument("episode", help="a .parquet file of an evaluation")
+    parser.add_argument("--guard", choices=("on", "observe", "off"))
     parser.add_argument(
         "--set",
         dest="settings",
@@ -52,12 +41,29 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--plant",
         choices=("bullet", "mujoco", "replay"),
-        metavar="plant",
         help="replay plays the log to the guard instead of simulating",
     )
-    parser.add_argument("--video", metavar="FILE")
+    parser.add_argument("--video", metavar="FILE", help="an .mp4 of the replay")
     add_json(parser)
     parser.set_defaults(function=replay)
+
+
+def _register_search(commands: Any) -> None:
+    parser = commands.add_parser("search", help="look for rare failures of a policy")
+    parser.add_argument("policy", help="bundle, run folder, file or scripted policy")
+    parser.add_argument("--suite", required=True, help="whose cases are searched")
+    parser.add_argument(
+        "--budget", type=count, required=True, metavar="N", help="episodes in all"
+    )
+    parser.add_argument("--seed", type=natural, default=0)
+    parser.add_argument(
+        "--out", default="search", metavar="DIR", help="default: %(default)s"
+    )
+    parser.add_argument("--guard", default="on", choices=("on", "observe", "off"))
+    parser.add_argument("--plant", default="bullet", choices=("bullet", "mujoco"))
+    add_trust(parser)
+    add_json(parser)
+    parser.set_defaults(function=search)
 
 
 def search(options: argparse.Namespace) -> int:
@@ -98,7 +104,7 @@ def replay(options: argparse.Namespace) -> int:
     films: list[Any] = []
 
     def film(cycle: Any) -> Any:
-        from physai.demo import Film
+        from physai.report.film import Film
 
         films.append(Film(cycle, Path(options.video)))
         return films[0].take

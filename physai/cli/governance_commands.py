@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from physai.cli.output import add_json, check_writable, print_result
-from physai.errors import RefusedError
+from physai.errors import ContentError, RefusedError
 
 __all__ = ["register"]
 
@@ -17,32 +17,55 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "case", help="the assurance case, judged from stored verdicts"
     )
-    parser.add_argument("case", nargs="?", default="case_care_feeding")
     parser.add_argument(
-        "--evidence", action="append", default=[], metavar="DIR", help="evaluations"
+        "case",
+        nargs="?",
+        default="case_care_feeding",
+        help="file, or name in configs/governance (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--evidence",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="an evaluation folder, or a folder of some; may be repeated",
     )
     parser.add_argument("--out", metavar="FILE", help="write it as an SVG picture")
     add_json(parser)
     parser.set_defaults(function=case)
+    _register_cycle(commands)
+
+
+def _register_cycle(commands: Any) -> None:
     parser = commands.add_parser("cycle", help="plan, do, check, act: show or add")
     parser.add_argument(
         "phase",
         nargs="?",
         default="show",
         choices=("show", "risks", "plan", "do", "check", "act", "permit"),
-        metavar="phase",
+        help="what to add; show (default) and risks only print",
     )
     parser.add_argument("--ledger", default="cycle.jsonl", metavar="FILE")
-    parser.add_argument("--by", default="", metavar="NAME")
-    parser.add_argument("--register", default="risks_care_feeding")
-    parser.add_argument("--policy", default="")
-    parser.add_argument("--evaluation", action="append", default=[], metavar="DIR")
-    parser.add_argument("--decision", default="")
+    parser.add_argument("--by", default="", metavar="NAME", help="who answers for it")
+    parser.add_argument(
+        "--register", default="risks_care_feeding", help="of plan and risks"
+    )
+    parser.add_argument("--policy", default="", help="of do and permit")
+    parser.add_argument(
+        "--evaluation",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="of check and permit",
+    )
+    parser.add_argument("--decision", default="", help="of act")
     parser.add_argument("--note", default="")
     parser.add_argument("--hardware", default="franka", help="of permit")
     parser.add_argument("--stage", default="shadow", help="of permit")
     parser.add_argument("--key", default="default", help="of permit: who signs")
-    parser.add_argument("--out", default="permit.json", metavar="FILE")
+    parser.add_argument(
+        "--out", default="permit.json", metavar="FILE", help="of permit"
+    )
     add_json(parser)
     parser.set_defaults(function=cycle)
 
@@ -53,7 +76,11 @@ def case(options: argparse.Namespace) -> int:
     from physai.governance.drawing import draw_case
 
     loaded = load_case(options.case)
-    findings = judge_case(loaded, [Path(each) for each in options.evidence])
+    folders = [Path(each) for each in options.evidence]
+    for folder in folders:
+        if not folder.is_dir():
+            raise ContentError(f"--evidence {folder}: there is no such folder")
+    findings = judge_case(loaded, folders)
     if options.out:
         file = Path(options.out)
         check_writable(file.parent)
@@ -126,6 +153,7 @@ def _show_risks(options: argparse.Namespace) -> int:
 def _issue(options: argparse.Namespace) -> int:
     from physai import content
     from physai.governance.stage import issue_permit
+    from physai.plant.ros import load_bridge
     from physai.policy.bundle import read_bundle
     from physai.record.permit import save_permit
     from physai.record.signature import load_key
@@ -134,7 +162,7 @@ def _issue(options: argparse.Namespace) -> int:
         raise RefusedError("a permit is for a policy: --policy BUNDLE")
     permit = issue_permit(
         read_bundle(content.find("policies", options.policy)),
-        options.hardware,
+        load_bridge(options.hardware).name,
         options.stage,
         [Path(each) for each in options.evaluation],
         options.by,

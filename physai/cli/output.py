@@ -1,16 +1,69 @@
-"""What commands print: a table for people or JSON for programs."""
+"""What commands share: how values are read, and a table or JSON that is printed."""
 
 from __future__ import annotations
 
 import argparse
+import enum
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from physai.errors import ContentError, MissingExtraError
 
-__all__ = ["add_json", "check_writable", "need_simulator", "print_result"]
+__all__ = [
+    "add_json",
+    "add_settings",
+    "add_trust",
+    "check_writable",
+    "count",
+    "natural",
+    "need_simulator",
+    "port",
+    "print_result",
+    "seconds",
+]
+
+
+def natural(text: str) -> int:
+    """Read a whole number of at least 0, such as a seed."""
+    return _whole(text, 0)
+
+
+def count(text: str) -> int:
+    """Read a whole number of at least 1, such as a number of episodes."""
+    return _whole(text, 1)
+
+
+def port(text: str) -> int:
+    """Read a TCP port; 0 lets the system choose."""
+    number = _whole(text, 0)
+    if number > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; valid: 0 to 65535")
+    return number
+
+
+def seconds(text: str) -> float:
+    """Read a duration above 0 [s]."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value > 0.0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of seconds above 0')
+    return value
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a whole number') from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is too small; at least {least}")
+    return value
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -20,17 +73,62 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add ``--set key=value``."""
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="key=value",
+        help="change a value of the config, such as hyperparameters.gamma=0.98",
+    )
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust``."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="load what can run code or is not signed by a trusted key",
+    )
+
+
 def print_result(options: argparse.Namespace, value: Any, lines: list[str]) -> None:
-    """Print JSON if asked for, otherwise the lines."""
+    """Print JSON if asked for, otherwise the lines.
+
+    A number that is not finite becomes null, since JSON has none.
+    """
     if getattr(options, "json", False):
-        print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+        text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+        print(text, flush=True)
     else:
         for line in lines:
-            print(line)
+            print(line, flush=True)
 
 
-def check_writable(folder: str | os.PathLike[str]) -> Path:
+def _plain(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return _plain(value.value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return str(value)
+
+
+def check_writable(folder: str | os.PathLike[str], option: str = "--out") -> Path:
     """Make a folder for results.
+
+    Args:
+        folder: The folder.
+        option: Where it was named, for the sentence.
 
     Raises:
         ContentError: If it cannot be made or written to.
@@ -43,8 +141,8 @@ def check_writable(folder: str | os.PathLike[str]) -> Path:
         probe.unlink()
     except OSError as error:
         raise ContentError(
-            f"{path}: cannot be written to ({error.strerror}); choose "
-            "another folder with --out"
+            f"{path}: cannot be written to ({error.strerror}); choose another folder "
+            f"with {option}"
         ) from None
     return path
 

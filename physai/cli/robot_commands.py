@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from physai.cli.output import add_json, check_writable, need_simulator, print_result
+from physai.cli.output import (
+    add_json,
+    add_trust,
+    check_writable,
+    natural,
+    need_simulator,
+    port,
+    print_result,
+    seconds,
+)
 from physai.errors import ContractError, MissingExtraError, RefusedError, suggest
 
 __all__ = ["register"]
@@ -16,32 +26,61 @@ __all__ = ["register"]
 
 def register(commands: Any) -> None:
     """Add the commands of this module."""
+    _register_robot(commands)
+    _register_deploy(commands)
+    parser = commands.add_parser(
+        "watchdog", help="stops the robot from a process of its own"
+    )
+    _add_link(parser)
+    add_json(parser)
+    parser.set_defaults(function=watchdog)
+    parser = commands.add_parser(
+        "console", help="operator page in the browser: scene, margins, stop, ledger"
+    )
+    _add_link(parser)
+    parser.add_argument("--port", type=port, default=8080, help="of the page")
+    parser.add_argument("--ledger", metavar="FILE", help="show its last entries")
+    parser.set_defaults(function=console)
+
+
+def _register_robot(commands: Any) -> None:
     parser = commands.add_parser(
         "robot", help="a virtual robot behind the rosbridge protocol"
     )
-    parser.add_argument("hardware")
-    parser.add_argument("--env")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("hardware", help="profile in hardware/, such as franka")
     parser.add_argument(
-        "--plant", default="bullet", choices=("bullet", "mujoco"), metavar="plant"
+        "--env", help="whose scene it stands in; default: the profile's"
     )
-    parser.add_argument("--port", type=int, default=9090)
-    parser.add_argument("--duration", type=float, metavar="S")
+    parser.add_argument("--seed", type=natural, default=0, help="of the scenario")
+    parser.add_argument("--plant", default="bullet", choices=("bullet", "mujoco"))
+    parser.add_argument(
+        "--port", type=port, default=9090, help="0 lets the system choose"
+    )
+    parser.add_argument(
+        "--faults", metavar="FILE", help="YAML list of faults that its sensors have"
+    )
+    parser.add_argument(
+        "--duration", type=seconds, metavar="S", help="end after so long"
+    )
+    add_json(parser)
     parser.set_defaults(function=robot)
+
+
+def _register_deploy(commands: Any) -> None:
     parser = commands.add_parser(
         "deploy", help="the control loop on a robot over rosbridge"
     )
-    parser.add_argument("policy")
-    parser.add_argument("--hardware", required=True)
-    parser.add_argument("--url")
+    parser.add_argument("policy", help="bundle, run folder, file or scripted policy")
+    _add_link(parser)
     parser.add_argument(
         "--stage",
         default="full",
         choices=("shadow", "slow", "supervised", "full"),
-        metavar="stage",
+        help="shadow computes and logs, and sends nothing",
     )
-    parser.add_argument("--duration", type=float, metavar="S")
-    parser.add_argument("--out", default="deployment", metavar="DIR")
+    parser.add_argument(
+        "--out", default="deployment", metavar="DIR", help="ledger and episodes"
+    )
     parser.add_argument(
         "--approved-by",
         default="",
@@ -51,36 +90,30 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--permit", metavar="FILE", help="must allow this, signed by a key of the site"
     )
-    parser.add_argument("--trust", action="store_true")
+    add_trust(parser)
     add_json(parser)
     parser.set_defaults(function=deploy)
-    parser = commands.add_parser(
-        "watchdog", help="stops the robot from a process of its own"
+
+
+def _add_link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--hardware", required=True, help="profile in hardware/")
+    parser.add_argument("--url", help="ws://HOST:PORT instead of the profile's")
+    parser.add_argument(
+        "--duration", type=seconds, metavar="S", help="end after so long"
     )
-    parser.add_argument("--hardware", required=True)
-    parser.add_argument("--url")
-    parser.add_argument("--duration", type=float, metavar="S")
-    parser.set_defaults(function=watchdog)
-    parser = commands.add_parser(
-        "console", help="operator page in the browser: scene, margins, stop, ledger"
-    )
-    parser.add_argument("--hardware", required=True)
-    parser.add_argument("--url")
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--ledger", metavar="FILE", help="show its last entries")
-    parser.add_argument("--duration", type=float, metavar="S")
-    parser.set_defaults(function=console)
 
 
 def robot(options: argparse.Namespace) -> int:
     """``physai robot HARDWARE``: serves until interrupted."""
     if options.plant == "bullet":
         need_simulator("a virtual robot")
+    from physai.plant.faults import load_faults
     from physai.plant.ros import load_bridge
     from physai.runtime.robot_server import RobotServer
     from physai.tasks import registry
 
     hardware = load_bridge(options.hardware)
+    faults = load_faults(options.faults) if options.faults else ()
     name = options.env or hardware.environment
     cycle = registry.make_cycle(name, plant=options.plant, guard="off")
     if cycle.task.robot.name != hardware.robot:
@@ -91,6 +124,7 @@ def robot(options: argparse.Namespace) -> int:
         )
     first = cycle.environment.distributions["test"].seeds.first
     scenario = cycle.task.sample_scenario(first + options.seed, "test")
+    scenario = scenario.model_copy(update={"faults": (*scenario.faults, *faults)})
     with RobotServer(
         cycle.plant,
         cycle.task.robot,
@@ -101,17 +135,26 @@ def robot(options: argparse.Namespace) -> int:
     ) as server:
         print(
             f"virtual {hardware.name} at {server.url}, {scenario.case}; Ctrl-C ends it",
+            file=sys.stderr if options.json else sys.stdout,
             flush=True,
         )
-        end = None if options.duration is None else time.monotonic() + options.duration
-        while end is None or time.monotonic() < end:
-            time.sleep(0.1)
-        print(server.statistics)
+        _wait(options.duration)
+        counted = dict(server.statistics)
+    text = ", ".join(f"{value} {key}" for key, value in counted.items())
+    print_result(options, counted, [text])
     return 0
 
 
+def _wait(duration_s: float | None) -> None:
+    end = None if duration_s is None else time.monotonic() + duration_s
+    # Ending a server by Ctrl-C is how it is meant to end.
+    with contextlib.suppress(KeyboardInterrupt):
+        while end is None or time.monotonic() < end:
+            time.sleep(0.1)
+
+
 def deploy(options: argparse.Namespace) -> int:
-    """``physai deploy POLICY --hardware H``."""
+    """``physai deploy POLICY --hardware H``: 1 if a safety stop ended the session."""
     out = check_writable(options.out)
     from physai.runtime.session import deploy as deploy_it
 
@@ -139,10 +182,11 @@ def deploy(options: argparse.Namespace) -> int:
             f"{result['late_periods']}, commands dropped {result['dropped_commands']}",
             f"robot stopped and confirmed: {result['stop_confirmed']}; ledger verified: "
             f"{result['ledger_verified']}",
-            f"{out}/deploy.json, ledger.jsonl, episode.parquet",
+            f"{out}/deploy.json, ledger.jsonl, {result['episode']}",
         ],
     )
-    return 0 if result["stop_confirmed"] and result["ended"] != "period overrun" else 1
+    bad = result["ended"] in ("period overrun", "latched stop")
+    return 0 if result["stop_confirmed"] and not bad else 1
 
 
 def _ask() -> str:
@@ -163,16 +207,21 @@ def watchdog(options: argparse.Namespace) -> int:
     from physai.plant.ros import load_bridge
     from physai.runtime.watchdog import Watchdog
 
+    def tell(text: str) -> None:
+        print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
+
     dog = Watchdog(
         load_bridge(options.hardware),
         options.url,
-        report=lambda text: print(f"stop requested: {text}", flush=True),
+        report=lambda text: tell(f"stop requested: {text}"),
     )
     try:
-        print(f"watching {dog.node.url}; Ctrl-C ends it", flush=True)
-        dog.watch(options.duration)
+        tell(f"watching {dog.node.url}; Ctrl-C ends it")
+        with contextlib.suppress(KeyboardInterrupt):
+            dog.watch(options.duration)
     finally:
         dog.close()
+    print_result(options, {"stops": dog.stops}, [f"{len(dog.stops)} stops requested"])
     return 0
 
 
@@ -192,7 +241,8 @@ def console(options: argparse.Namespace) -> int:
     )
     try:
         print(f"http://127.0.0.1:{page.port} (Ctrl-C ends it)", flush=True)
-        page.run(options.duration)
+        with contextlib.suppress(KeyboardInterrupt):
+            page.run(options.duration)
     finally:
         page.close()
     return 0

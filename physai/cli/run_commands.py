@@ -8,8 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from physai.cli.output import add_json, check_writable, need_simulator, print_result
-from physai.errors import MissingExtraError
+from physai.cli.output import (
+    add_json,
+    add_settings,
+    add_trust,
+    check_writable,
+    count,
+    natural,
+    need_simulator,
+    print_result,
+)
+from physai.errors import ContentError, ContractError, MissingExtraError
 
 __all__ = ["register"]
 
@@ -17,69 +26,115 @@ __all__ = ["register"]
 def register(commands: Any) -> None:
     """Add the commands of this module."""
     parser = commands.add_parser("demo", help="the whole story in under three minutes")
-    parser.add_argument("--out", default="demo", metavar="DIR")
+    parser.add_argument(
+        "--out", default="demo", metavar="DIR", help="for report and evidence"
+    )
     add_json(parser)
     parser.set_defaults(function=run_demo)
+    _register_train(commands)
+    _register_sweep(commands)
+    _register_run(commands)
+    _register_bench(commands)
+
+
+def _register_train(commands: Any) -> None:
     parser = commands.add_parser("train", help="train from a config file")
-    parser.add_argument("config")
     parser.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="key=value"
+        "config", help="file, name in configs/train, or a run folder with --resume"
     )
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), metavar="device")
-    parser.add_argument("--out", metavar="DIR")
-    parser.add_argument("--resume", action="store_true")
+    add_settings(parser)
+    parser.add_argument("--seed", type=natural, help="instead of the config's")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--out", metavar="DIR", help="run folder to make")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the newest checkpoint"
+    )
     add_json(parser)
     parser.set_defaults(function=train)
+
+
+def _register_sweep(commands: Any) -> None:
     parser = commands.add_parser("sweep", help="several training runs, compared")
-    parser.add_argument("config")
-    parser.add_argument("--seeds", default="0-2", metavar="0-4")
-    parser.add_argument("--grid", action="append", default=[], metavar="key=a,b")
+    parser.add_argument("config", help="file, or name in configs/train")
     parser.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="key=value"
+        "--seeds", default="0-2", metavar="0-4", help="range or list (default: 0-2)"
     )
     parser.add_argument(
-        "--executor", default="local", choices=("local", "ray"), metavar="executor"
+        "--grid",
+        action="append",
+        default=[],
+        metavar="key=a,b",
+        help="values to try; several --grid are combined",
     )
-    parser.add_argument("--workers", type=int, default=1)
+    add_settings(parser)
+    parser.add_argument("--executor", default="local", choices=("local", "ray"))
+    parser.add_argument(
+        "--workers", type=count, default=1, metavar="N", help="runs at a time"
+    )
     parser.add_argument("--out", default="sweep", metavar="DIR")
     add_json(parser)
     parser.set_defaults(function=sweep)
+
+
+def _register_run(commands: Any) -> None:
     parser = commands.add_parser("run", help="run episodes")
-    parser.add_argument("env")
-    parser.add_argument("--policy", default="expert")
+    parser.add_argument("env", help="id of an environment, see physai list envs")
     parser.add_argument(
-        "--plant",
-        default="bullet",
-        choices=("bullet", "mujoco", "ros"),
-        metavar="plant",
+        "--policy",
+        default="expert",
+        help="bundle, run folder, file, module:factory, ws://..., expert (default), "
+        "random, zero or adversary",
     )
     parser.add_argument(
-        "--guard", default="on", choices=("on", "observe", "off"), metavar="guard"
+        "--plant", default="bullet", choices=("bullet", "mujoco", "ros")
     )
-    parser.add_argument("--episodes", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--video", metavar="FILE")
-    parser.add_argument("--log", metavar="DIR")
+    parser.add_argument("--guard", default="on", choices=("on", "observe", "off"))
+    parser.add_argument("--episodes", type=count, default=1, metavar="N")
     parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="load what can run code or is not signed by a trusted key",
+        "--seed", type=natural, default=0, help="first scenario of the test seeds"
     )
+    parser.add_argument("--video", metavar="FILE", help="an .mp4 of all episodes")
+    parser.add_argument("--log", metavar="DIR", help="store every step of each episode")
+    add_trust(parser)
     add_json(parser)
     parser.set_defaults(function=run)
+
+
+def _register_bench(commands: Any) -> None:
     parser = commands.add_parser("bench", help="the benchmark table")
     parser.add_argument("--out", metavar="FILE", help="also write it as JSON")
-    parser.add_argument("--blocks", type=int, default=20)
+    parser.add_argument(
+        "--blocks", type=count, default=20, metavar="N", help="repeats per figure"
+    )
     parser.add_argument(
         "--guard",
         action="store_true",
         help="instead: the guard against random and adversarial policies, off and on",
     )
-    parser.add_argument("--suite", default="care_feeding_guard")
-    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
-        "--episodes", default="guard_challenge", metavar="DIR", help="of --guard"
+        "--tasks",
+        action="store_true",
+        help="instead: one row per environment: expert, adversary, speed, memory",
+    )
+    parser.add_argument(
+        "--count", type=count, default=200, metavar="N", help="episodes of --tasks"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="ID", help="environments of --tasks"
+    )
+    parser.add_argument(
+        "--suite",
+        default="care_feeding_guard",
+        help="of --guard (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers", type=count, default=2, metavar="N", help="processes of --guard"
+    )
+    parser.add_argument(
+        "--episodes",
+        default="guard_challenge",
+        metavar="DIR",
+        help="where --guard keeps its episodes (default: %(default)s)",
     )
     add_json(parser)
     parser.set_defaults(function=bench)
@@ -155,15 +210,25 @@ def run(options: argparse.Namespace) -> int:
     from physai.runtime.loop import run_loop
     from physai.tasks import registry
 
+    if options.plant == "ros":
+        print(
+            "a robot is watched and nothing is sent to it: physai deploy moves one",
+            file=sys.stderr,
+        )
     cycle = registry.make_cycle(options.env, plant=options.plant, guard=options.guard)
-    log = check_writable(options.log) if options.log else None
+    log = check_writable(options.log, "--log") if options.log else None
     rows: list[dict[str, Any]] = []
     try:
         policy = load_policy(
             options.policy, env=cycle, trust=options.trust, seed=options.seed
         )
         film = _Film(cycle, options.video) if options.video else None
-        first = cycle.environment.distributions["test"].seeds.first
+        seeds = cycle.environment.distributions["test"].seeds
+        first = seeds.first
+        if options.seed + options.episodes > seeds.count:
+            raise ContractError(
+                f"--seed {options.seed}: the environment has {seeds.count} test seeds"
+            )
         for episode in range(options.episodes):
             scenario = cycle.task.sample_scenario(
                 first + options.seed + episode, "test"
@@ -190,7 +255,7 @@ def run(options: argparse.Namespace) -> int:
                     "success": report.success,
                     "cost": report.cost,
                     "ended": report.ended,
-                    "time_s": report.steps / 20.0,
+                    "time_s": report.steps / cycle.environment.control_hz,
                     "interventions": report.interventions,
                     **report.figures,
                 }
@@ -218,7 +283,7 @@ class _Film:
     """Takes a picture of every second step."""
 
     def __init__(self, cycle: Any, file: str) -> None:
-        from physai.demo import Film
+        from physai.report.film import Film
 
         self._film = Film(cycle, Path(file))
 
@@ -237,11 +302,13 @@ def bench(options: argparse.Namespace) -> int:
     need_simulator("the benchmark")
     if options.out:
         check_writable(Path(options.out).parent)
+        if Path(options.out).is_dir():
+            raise ContentError(f"{options.out}: is a folder; --out names a file here")
     if options.guard:
         from physai.evaluation.challenge import challenge_guard
         from physai.provenance import environment_record
 
-        check_writable(options.episodes)
+        check_writable(options.episodes, "--episodes")
         result = challenge_guard(
             options.suite,
             workers=options.workers,
@@ -249,6 +316,18 @@ def bench(options: argparse.Namespace) -> int:
             progress=not options.json,
         )
         result["environment"] = environment_record()
+    elif options.tasks:
+        from physai.task_table import run_task_table
+        from physai.tasks.registry import load_environment
+
+        for name in options.only or ():
+            load_environment(name)
+        result = run_task_table(
+            options.only,
+            options.count,
+            max(1, options.count // 4),
+            progress=not options.json,
+        )
     else:
         from physai.bench import run_bench
 

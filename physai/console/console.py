@@ -9,6 +9,7 @@ circuit.
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import time
 from pathlib import Path
@@ -29,7 +30,12 @@ from physai.types import Array, State
 
 __all__ = ["Console"]
 
-_ROBOT, _PERSON, _TOOL = (225, 228, 232), (214, 168, 140), (40, 110, 190)
+_ROBOT, _TOOL = (225, 228, 232), (40, 110, 190)
+_SKIN, _CLOTHES, _TROUSERS = (214, 168, 140), (80, 130, 140), (70, 80, 105)
+_PERSON = tuple(
+    {"s": _SKIN, "c": _CLOTHES, "t": _TROUSERS}[letter] for letter in "ssscctccsssstttt"
+)
+"""Colours of the segments, as in :mod:`physai.body.person`."""
 _GOOD, _BAD = "#2b7a4b", "#b3362c"
 _LENGTH_TOLERANCE_M = 0.005
 
@@ -130,7 +136,7 @@ class Console:
         scene = self._server.scene
         scene.set_up_direction("+z")
         x, y, z = self.environment.plant.base_pose[:3].tolist()
-        self._server.initial_camera.position = (x + 1.8, y - 1.9, z + 1.2)
+        self._server.initial_camera.position = (x + 1.0, y - 1.6, z + 0.8)
         self._server.initial_camera.look_at = (x + 0.5, y, z + 0.3)
         scene.add_grid("/floor", width=4.0, height=4.0, cell_size=0.25)
         for box in self.environment.plant.scene.boxes:
@@ -150,8 +156,42 @@ class Console:
                 position=cylinder.center_m,
             )
 
+        self._build_zones()
+
+    def _build_zones(self) -> None:
+        """Draw where the tool may be, and the zone of reduced speed at the face."""
+        scene, spec = self._server.scene, self._spec.config
+        if spec.workspace is not None:
+            low = np.array(spec.workspace.minimum_m)
+            high = np.array(spec.workspace.maximum_m)
+            corners = np.array(list(itertools.product((0, 1), repeat=3)))
+            edges = [
+                (a, b)
+                for a, b in itertools.combinations(corners, 2)
+                if np.abs(a - b).sum() == 1
+            ]
+            scene.add_line_segments(
+                "/zones/workspace",
+                points=low + np.array(edges) * (high - low),
+                colors=(60, 120, 190),
+                thickness=1.5,
+                thickness_units="screen",
+            )
+        self._face_zone = None
+        if spec.gate is not None:
+            self._face_zone = scene.add_icosphere(
+                "/zones/face",
+                radius=spec.gate.face_zone_m,
+                color=(200, 120, 20),
+                opacity=0.12,
+                cast_shadow=False,
+                receive_shadow=False,
+            )
+
     def _build_panel(self) -> None:
         gui = self._server.gui
+        gui.configure_theme(show_logo=False)
+        gui.main_panel.dock_right()
         gui.set_panel_label(f"physai: {self._plant.hardware.name}")
         gui.add_markdown(
             "Not a rated safety function. The emergency stop is at the robot."
@@ -166,6 +206,9 @@ class Console:
         self._status = gui.add_markdown("")
         self._table = gui.add_html("")
         self._entries = gui.add_markdown("")
+        gui.add_markdown(
+            "Blue box: workspace of the tool. Amber: zone of reduced speed at the face."
+        )
 
     def _place_robot(self, state: State) -> None:
         self._kinematics.update(state.actuator_position)
@@ -178,7 +221,13 @@ class Console:
         for p, person in enumerate(state.people):
             for s, row in enumerate(person):
                 if np.isfinite(row).all():
-                    self._place(f"/people/{p}/{s}", row, _PERSON)
+                    self._place(f"/people/{p}/{s}", row, _PERSON[s])
+        names = self.environment.extras
+        if self._face_zone is not None and "mouth_x_in_world_m" in names:
+            first = names.index("mouth_x_in_world_m")
+            mouth = state.extras[first : first + 3]
+            if np.isfinite(mouth).all() and len(mouth) == 3:
+                self._face_zone.position = mouth
 
     def _place(self, name: str, row: Array, color: tuple[int, int, int]) -> None:
         axis = row[3:6] - row[:3]
@@ -205,26 +254,34 @@ class Console:
         stops = "**emergency stop pressed**" if plant.emergency_stop else ""
         stops = stops or ("**stopped**" if plant.stopped else "no stop")
         oldest = float(state.people_age_s.max(initial=0.0))
+        stage = _stage(self._ledger) if self._ledger is not None else ""
         return (
-            f"{link}, {stops}  \njoints {_age(state.actuator_age_s)}, people "
+            f"{link}, {stops}{stage}  \njoints {_age(state.actuator_age_s)}, people "
             f"{len(state.people)} ({_age(max(oldest, state.people_frame_age_s))})"
         )
 
     def _margin_table(self) -> str:
         rows = []
         order = np.argsort(np.nan_to_num(self.margins, nan=-np.inf))
-        for index in order[:12]:
+        for index in order[:10]:
             margin = float(self.margins[index])
-            color = _GOOD if margin >= 0.0 else _BAD
-            width = 100.0 * min(1.0, max(0.03, margin)) if margin >= 0.0 else 100.0
             rule = self._spec.config.rules[index]
+            good = margin >= 0.0
+            color = _GOOD if good else _BAD
+            # Where a limit is a count of 0, nothing lies between kept and violated.
+            full = not good or rule.limit.unit == "count"
+            width = 100.0 if full else 100.0 * min(1.0, max(0.03, margin))
             rows.append(
                 f"<tr><td>{html.escape(rule.title.en)}<br><small>"
                 f"{html.escape(rule.title.ja)}</small></td><td style='width:40%'>"
                 f"<div style='background:{color};height:.7em;width:{width:.0f}%'></div>"
                 "</td></tr>"
             )
-        return f"<table style='width:100%;font-size:.8em'>{''.join(rows)}</table>"
+        return (
+            "<div style='font-size:.8em;margin:.4em 0'><b>Margins</b>, the smallest "
+            "first: full is far from the limit, red is beyond it</div>"
+            f"<table style='width:100%;font-size:.8em'>{''.join(rows)}</table>"
+        )
 
 
 def _rgb(color: Any) -> tuple[int, int, int]:
@@ -236,17 +293,36 @@ def _age(age_s: float) -> str:
     return f"{age_s:.2f} s old" if np.isfinite(age_s) else "never heard"
 
 
+def _stage(ledger: Path) -> str:
+    """Return the stage of the session that runs, as its ledger says."""
+    if not ledger.is_file():
+        return ""
+    for text in reversed(ledger.read_text(encoding="utf-8").splitlines()):
+        try:
+            entry = json.loads(text)
+        except ValueError:
+            continue
+        if entry.get("kind") == "end":
+            return ", no session"
+        if entry.get("kind") == "deployment":
+            return f", stage {entry['facts'].get('stage', '?')}"
+    return ""
+
+
 def _last_entries(ledger: Path, count: int = 8) -> str:
     """Return the last entries of a ledger as a Markdown list, the newest first."""
     if not ledger.is_file():
         return f"{ledger}: no ledger yet"
-    lines = []
+    lines = ["**Ledger**, the newest first"]
     for text in ledger.read_text(encoding="utf-8").splitlines()[-count:][::-1]:
         try:
             entry = json.loads(text)
         except ValueError:
             continue
         facts = entry.get("facts", {})
-        said = facts.get("sentence") or facts.get("person") or facts.get("reason") or ""
+        words = (
+            facts.get(k) for k in ("sentence", "person", "reason", "ended", "stage")
+        )
+        said = next((word for word in words if word), "")
         lines.append(f"- `{entry.get('kind', '?')}` {str(said).split(' [')[0]}")
-    return "\n".join(lines)
+    return "\n\n".join([lines[0], "\n".join(lines[1:])])

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from physai.evaluation.compare import compare
+    from physai.evaluation.comparison import compare
     from physai.evaluation.run import run_suite
-    from physai.evaluation.score import score
+    from physai.evaluation.scoring import score
     from physai.evaluation.statistics import clopper_pearson
     from physai.evaluation.suite import load_suite
     from physai.evaluation.verdict_file import read_verdict
@@ -26,11 +26,11 @@ __all__ = [
 
 _PLACES = {
     "clopper_pearson": "statistics",
-    "compare": "compare",
+    "compare": "comparison",
     "load_suite": "suite",
     "read_verdict": "verdict_file",
     "run_suite": "run",
-    "score": "score",
+    "score": "scoring",
 }
 
 

@@ -4,7 +4,7 @@ Simulated, for screening only: one linear spring and one mass per body area. The
 judgement is the safety specification's own: a contact younger than 0.5 s and free is
 compared by its peak with the transient limit, a held or clamped one by its 100 ms mean
 with the quasi-static limit, both times the frailty factor, where the robot moved or
-pushed (ISO/TS 15066 Table A.2).
+pushed (ISO/TS 15066 Table A.2). Of a peak the robot's share of the closing speed counts.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.record.episode import Episode
+from physai.safety.kernel import own_share
 from physai.types import AREA_COUNT, MOUTH_AREA, Array
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def force_ratios(episode: Episode, limits: ForceLimits) -> Array:
         return worst
     age = episode.column("truth_contact_age_s")
     speed = episode.column("truth_contact_robot_normal_speed_m_s")
+    person_speed = episode.column("truth_contact_person_normal_speed_m_s")
     clamped = episode.column("truth_contact_clamped")
     link = episode.column("truth_contact_link")
     for step, person, area in index.tolist():
@@ -126,10 +128,13 @@ def force_ratios(episode: Episode, limits: ForceLimits) -> Array:
         elif not limits.permitted[area]:
             shape = int(link[place])
             soft = 0 <= shape < len(limits.utensil) and limits.utensil[shape]
-            ratio = peak[place] / (limits.mouth_n if soft else 1.0)
+            share = own_share(speed[place], person_speed[place])
+            ratio = share * peak[place] / (limits.mouth_n if soft else 1.0)
         elif age[place] >= HELD_S or clamped[place] > 0.5:
             ratio = held[place] / (limits.frailty_factor * limits.quasistatic_n[area])
         else:
-            ratio = peak[place] / (limits.frailty_factor * limits.transient_n[area])
+            share = own_share(speed[place], person_speed[place])
+            limit = limits.frailty_factor * limits.transient_n[area]
+            ratio = share * peak[place] / limit
         worst[area] = max(worst[area], ratio)
     return worst

@@ -25,7 +25,7 @@ from physai.errors import (
 )
 from physai.evaluation.arm import Arm, Job
 from physai.evaluation.facts import rule_facts
-from physai.evaluation.score import score
+from physai.evaluation.scoring import score
 from physai.evaluation.suite import (
     PlannedEpisode,
     SuiteConfig,

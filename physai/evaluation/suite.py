@@ -150,7 +150,7 @@ class SuiteConfig(Config):
     @property
     def digest(self) -> str:
         """SHA-256 over every value."""
-        return content.digest_value(self.model_dump(mode="json"))
+        return content.digest_value(self.distinctive())
 
     def case(self, case_id: str) -> CaseConfig | None:
         """Return a case by id; None if there is none."""

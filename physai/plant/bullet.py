@@ -8,19 +8,21 @@ inner sub-steps cannot be seen and multiply the motors' force limits.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from physai.errors import ConfigError
+from physai.errors import ConfigError, ContractError
 from physai.plant.banner import without_banner
 from physai.plant.bullet_base import BulletBase
+from physai.plant.bullet_objects import BulletObjects
 from physai.plant.dynamics import BaseStart
 from physai.plant.ground import Ground
 from physai.plant.scenario import PlantConfig
-from physai.plant.scene import SceneConfig
+from physai.plant.scene import ObjectConfig, SceneConfig
 from physai.plant.simulation import SimulatedPlant
 from physai.robot.description import Robot
 from physai.types import Array
@@ -40,6 +42,8 @@ class BulletDynamics:
         scene: Furniture.
         step_s: Physics step [s].
         ground: What a robot that drives drives on; a bolted one has none.
+        objects: Boxes that move.
+        solver_iterations: In each physics step.
 
     Raises:
         ConfigError: If a robot that drives has no ground.
@@ -48,6 +52,7 @@ class BulletDynamics:
         base_pose: (7,) pose of the base in the world at the last :meth:`read`.
         base_twist: (6,) velocity of its origin [m/s] and angular velocity [rad/s].
         steering_rad: Angle of the steered axle; 0 without one.
+        wheel_load: (W,) normal force of every wheel in the last step [N].
     """
 
     def __init__(
@@ -57,12 +62,14 @@ class BulletDynamics:
         scene: SceneConfig,
         step_s: float,
         ground: Ground | None = None,
+        objects: tuple[ObjectConfig, ...] = (),
+        solver_iterations: int = 50,
     ) -> None:
         if robot.base is not None and ground is None:
             raise ConfigError(f"{robot.name} drives and needs a ground")
         self._client = pybullet.connect(pybullet.DIRECT)
         self._open = True
-        self._set_world(step_s)
+        self._set_world(step_s, solver_iterations)
         self._body = self._load(robot, base_pose)
         self._furnish(scene)
         names = {}
@@ -74,21 +81,28 @@ class BulletDynamics:
         self._links = [names.get("link:" + name, -1) for name in robot.tree.link_names]
         count, joints = len(robot.actuator_names), len(self._joints)
         self._first = count - joints
+        self._stepped = False
         self._efforts = [float(value) for value in robot.effort_max[self._first :]]
         self.position, self.velocity = np.zeros(count), np.zeros(count)
         self.effort = np.zeros(count)
+        self.objects: BulletObjects | None = None
+        if objects:
+            self.objects = BulletObjects(
+                self._client, self._body, self._links, objects, step_s
+            )
         self.base_pose, self.base_twist = np.array(base_pose), np.zeros(6)
-        self.steering_rad = 0.0
+        self.steering_rad, self.wheel_load = 0.0, np.zeros(0)
         self._base: BulletBase | None = None
         if ground is not None and robot.base is not None:
             self._base = BulletBase(
                 self._client, self._body, robot, base_pose, ground, step_s
             )
+            self.wheel_load = self._base.traction.load
 
     def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
         return function(*arguments, **named, physicsClientId=self._client)
 
-    def _set_world(self, step_s: float) -> None:
+    def _set_world(self, step_s: float, solver_iterations: int) -> None:
         self._call(pybullet.setTimeStep, step_s)
         self._call(pybullet.setGravity, 0.0, 0.0, -9.81)
         # The solver's default threshold ends it early: an arm told to stand still would
@@ -97,6 +111,7 @@ class BulletDynamics:
             pybullet.setPhysicsEngineParameter,
             deterministicOverlappingPairs=1,
             solverResidualThreshold=0.0,
+            numSolverIterations=solver_iterations,
         )
 
     def _load(self, robot: Robot, base_pose: Array) -> int:
@@ -132,7 +147,15 @@ class BulletDynamics:
                 pybullet.GEOM_BOX,
                 halfExtents=[0.5 * s for s in box.size_m],
             )
-            self._call(pybullet.createMultiBody, 0.0, shape, -1, list(box.center_m))
+            body = self._call(
+                pybullet.createMultiBody, 0.0, shape, -1, list(box.center_m)
+            )
+            self._call(
+                pybullet.changeDynamics,
+                body,
+                -1,
+                lateralFriction=math.sqrt(box.friction),
+            )
         for cylinder in scene.cylinders:
             shape = self._call(
                 pybullet.createCollisionShape,
@@ -160,6 +183,9 @@ class BulletDynamics:
         Raises:
             ContractError: If the robot cannot carry the payload.
         """
+        if self.objects is not None:
+            self.objects.clear()
+        self._stepped = False
         zero = [[0.0]] * len(self._joints)
         self._call(
             pybullet.resetJointStatesMultiDof,
@@ -175,6 +201,28 @@ class BulletDynamics:
             speeds[:2] = start.linear_m_s, start.angular_rad_s
         self.set_velocity(speeds)
         self.read()
+
+    @property
+    def ground(self) -> Ground:
+        """What the robot drives on.
+
+        Raises:
+            ContractError: If it is bolted down.
+        """
+        if self._base is None:
+            raise ContractError("a robot that is bolted down drives on no ground")
+        return self._base.traction.ground
+
+    def set_payload(self, mass_kg: float) -> None:
+        """Change the mass of the robot's payload while it moves.
+
+        Raises:
+            ContractError: If the robot cannot carry so much.
+        """
+        if self._base is None:
+            raise ContractError("a robot that is bolted down carries no payload")
+        self._read_joints()
+        self._base.load(mass_kg, self.position, self._links)
 
     def set_velocity(self, target: Array) -> None:
         """Set the (n,) velocity targets of the motors, within the maker's torque."""
@@ -206,15 +254,21 @@ class BulletDynamics:
     def step(self, count: int = 1) -> None:
         """Advance by so many physics steps."""
         step, client, base = pybullet.stepSimulation, self._client, self._base
+        objects = self.objects
+        self._stepped = self._stepped or count > 0
         for _ in range(count):
             if base is None:
                 step(physicsClientId=client)
+                if objects is not None and objects.attached >= 0:
+                    objects.feel()
                 continue
             if base.due:
                 self._read_joints()
                 base.refresh(self.position)
             base.press()
             step(physicsClientId=client)
+            if objects is not None and objects.attached >= 0:
+                objects.feel()
             base.advance()
 
     def read(self) -> None:
@@ -235,7 +289,8 @@ class BulletDynamics:
         for i, state in enumerate(states, self._first):
             self.position[i] = state[0]
             self.velocity[i] = state[1]
-            self.effort[i] = state[3]
+            # Right after a reset the engine still has the torques of what was before.
+            self.effort[i] = state[3] if self._stepped else 0.0
 
     def close(self) -> None:
         """Disconnect; twice does no harm."""
@@ -250,16 +305,22 @@ class BulletPlant(SimulatedPlant):
     Args:
         config: Section ``plant`` of the environment.
         robot: The robot.
-        ground: What a robot that drives drives on.
     """
 
-    def __init__(
-        self, config: PlantConfig, robot: Robot, ground: Ground | None = None
-    ) -> None:
+    def __init__(self, config: PlantConfig, robot: Robot) -> None:
+        ground = None
+        if robot.base is not None and config.ground is not None:
+            ground = Ground(config.ground, robot.base)
         super().__init__(
             config,
             robot,
             BulletDynamics(
-                robot, config.base_pose, config.scene, 1.0 / config.physics_hz, ground
+                robot,
+                config.base_pose,
+                config.scene,
+                1.0 / config.physics_hz,
+                ground,
+                config.objects,
+                config.solver_iterations,
             ),
         )

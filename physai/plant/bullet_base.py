@@ -180,6 +180,14 @@ class BulletBase:
         self._pushed[:] = 0.0
         self._count = 0
         self.look()
+        self._pull()
+        self.traction.feel(self._rigid)
+
+    def _pull(self) -> None:
+        """Gravity and whatever pushes the robot during the next step."""
+        self._rigid.pull[:] = self._pushed
+        self._rigid.pull[:3] += self._rigid.mass_kg * self.gravity
+        self._pushed[:] = 0.0
 
     def _carry(self, mass_kg: float, links: list[int]) -> None:
         """Set the mass of the payload, a solid box."""
@@ -202,6 +210,20 @@ class BulletBase:
             pybullet.changeDynamics(
                 self._body, index, **change, physicsClientId=self._client
             )
+
+    def load(self, mass_kg: float, position: Array, links: list[int]) -> None:
+        """Change the mass of the payload while the robot moves.
+
+        Args:
+            mass_kg: Of the payload now.
+            position: (n,) of all actuators.
+            links: Bullet's index of every link of the tree.
+
+        Raises:
+            ContractError: If the robot cannot carry so much.
+        """
+        self._carry(mass_kg, links)
+        self.refresh(position)
 
     def refresh(self, position: Array) -> None:
         """Take the joints' (n,) positions into the common centre of mass."""
@@ -232,9 +254,7 @@ class BulletBase:
     def press(self) -> None:
         """Apply what the ground does during the next step."""
         body, traction = self._rigid, self.traction
-        body.pull[:] = self._pushed
-        body.pull[:3] += body.mass_kg * self.gravity
-        self._pushed[:] = 0.0
+        self._pull()
         traction.press(body)
         rotation_from_quaternion(self.pose[3:], self._rotation)
         np.dot(self._rotation, body.center, out=self._point)

@@ -9,162 +9,22 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Annotated, Any
+from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
 
-from physai.config import Config
 from physai.errors import ConfigError, suggest
-from physai.plant.camera_world import CameraWorld, Intrinsics, Shot
-from physai.plant.fiducial import TagConfig, draw_tag, place_tag
+from physai.plant.camera_settings import DEPTHS, RgbdConfig
+from physai.plant.camera_world import CameraWorld, Shot
+from physai.plant.fiducial import draw_tag, place_tag
 from physai.randomness import generator
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics, rotation_from_quaternion
 from physai.types import Array
 
-__all__ = [
-    "DEPTHS",
-    "Camera",
-    "DepthFigures",
-    "IntrinsicsConfig",
-    "RgbdConfig",
-    "look_rotation",
-]
-
-Positive = Annotated[float, Field(gt=0.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Point = tuple[float, float, float]
-
-
-class IntrinsicsConfig(Config):
-    """A pinhole camera; its optical axis goes through the middle unless told."""
-
-    width_px: Annotated[int, Field(ge=8, le=2048)]
-    height_px: Annotated[int, Field(ge=8, le=2048)]
-    fx_px: Positive
-    fy_px: Positive | None = None
-    """The same as ``fx_px`` if left out: square pixels."""
-    cx_px: float | None = None
-    cy_px: float | None = None
-
-    @property
-    def values(self) -> Intrinsics:
-        """The figures with what was left out."""
-        w, h = self.width_px, self.height_px
-        return Intrinsics(
-            w,
-            h,
-            self.fx_px,
-            self.fx_px if self.fy_px is None else self.fy_px,
-            0.5 * (w - 1) if self.cx_px is None else self.cx_px,
-            0.5 * (h - 1) if self.cy_px is None else self.cy_px,
-        )
-
-
-class DepthFigures(Config):
-    """How a depth camera errs."""
-
-    baseline_m: Positive
-    stereo_focal_px: Positive
-    """Focal length of the imagers that are matched, whatever size is delivered."""
-    subpixel_px: NonNegative
-    """Standard deviation of the disparity, bounded at three."""
-    range_min_m: NonNegative
-    range_max_m: Positive
-    missing_rate: Share
-    """Share of pixels without depth."""
-    edge_missing_rate: Share
-    """The same where depth jumps by more than 5 % to a neighbour."""
-    source: str
-
-    def sigma_m(self, depth_m: float) -> float:
-        """Return the standard deviation at a depth [m]: z^2 s / (f B)."""
-        f_b = self.stereo_focal_px * self.baseline_m
-        return depth_m * depth_m * self.subpixel_px / f_b
-
-
-DEPTHS: dict[str, DepthFigures] = {
-    "exact": DepthFigures(
-        baseline_m=1.0,
-        stereo_focal_px=1.0,
-        subpixel_px=0.0,
-        range_min_m=0.0,
-        range_max_m=100.0,
-        missing_rate=0.0,
-        edge_missing_rate=0.0,
-        source="no error: for tests and for telling a policy's error from a sensor's",
-    ),
-    "realsense_d435": DepthFigures(
-        baseline_m=0.05,
-        stereo_focal_px=424.0,
-        subpixel_px=0.08,
-        range_min_m=0.11,
-        range_max_m=10.0,
-        missing_rate=0.02,
-        edge_missing_rate=0.3,
-        source="Intel RealSense tuning and sub-pixel white papers: 848 x 480 at 90 deg "
-        "(424 px, high), baseline 50 mm and 0.08 px (recalled, low): 3.8 mm at 1 m, "
-        "15 mm at 2 m (tracker.csv); 0.11 m at low resolution (medium); 1-5 % missing "
-        "pixels (tracker.csv); share at edges: design default",
-    ),
-}
-"""Makes of depth camera by name, from ``tracker.csv``."""
-
-
-class RgbdConfig(Config):
-    """A camera in the world or on a link of the robot."""
-
-    link: str = ""
-    """Link that carries it; in the world if empty."""
-    position_m: Point
-    """In that frame."""
-    target_m: Point
-    """A point that it looks at, in that frame."""
-    up: Point = (0.0, 0.0, 1.0)
-    """Direction that is up in the picture, in that frame."""
-    intrinsics: IntrinsicsConfig
-    near_m: Positive = 0.05
-    far_m: Positive = 20.0
-    rate_hz: Positive
-    latency_s: NonNegative
-    depth: str = "realsense_d435"
-    """Name of a make in :data:`DEPTHS`."""
-    depth_figures: DepthFigures | None = None
-    """Figures of another make; ``depth`` is not looked at then."""
-    rgb_sigma: NonNegative = 2.0
-    """Noise of a colour value, 0 to 255 (design default)."""
-    light: tuple[Share, Share] = (0.62, 0.62)
-    """Ambient light from, to; drawn once an episode."""
-    hidden_shapes: tuple[str, ...] = ()
-    """The robot's shapes that would enclose the camera."""
-    tags: tuple[TagConfig, ...] = ()
-    """Tags on objects, drawn into the colour image."""
-    render_scale: Annotated[int, Field(ge=1, le=16)] = 1
-    """The scene is rendered smaller by so much, tags are not: for large images of which
-    only the tags matter."""
-    source: str
-
-    @model_validator(mode="after")
-    def _check(self) -> RgbdConfig:
-        if self.depth not in DEPTHS:
-            raise ValueError(
-                f'no depth camera "{self.depth}"; {suggest(self.depth, DEPTHS)}'
-            )
-        size = self.intrinsics
-        if size.width_px % self.render_scale or size.height_px % self.render_scale:
-            raise ValueError("render_scale must divide width and height")
-        if not self.near_m < self.far_m:
-            raise ValueError("near_m must be below far_m")
-        if not self.light[0] <= self.light[1]:
-            raise ValueError("light must go from low to high")
-        ahead = np.subtract(self.target_m, self.position_m)
-        if not np.linalg.norm(np.cross(ahead, self.up)) > 1e-9:
-            raise ValueError("the camera looks along its own up, or nowhere")
-        return self
+__all__ = ["Camera", "look_rotation"]
 
 
 def look_rotation(position: Array, target: Array, up: Array) -> Array:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from physai.body.capsules import turn_from_z
 from physai.errors import ContractError
 from physai.plant.banner import without_banner
+from physai.plant.camera_settings import Intrinsics
 from physai.plant.labels import BACKGROUND, FURNITURE, OBJECT_FIRST, PERSON_FIRST, ROBOT
 from physai.plant.meshes import capsule_parts
 from physai.plant.scene import SceneConfig
@@ -44,91 +45,6 @@ _OBJECT_COLORS = (
     (0.70, 0.45, 0.30, 1.0),
     (0.85, 0.72, 0.45, 1.0),
 )
-
-
-class Intrinsics(NamedTuple):
-    """A pinhole camera without distortion; pixel (0, 0) has its centre at (0, 0).
-
-    Attributes:
-        width: Pixels.
-        height: Pixels.
-        fx_px: Focal length along a row [px].
-        fy_px: Focal length along a column [px].
-        cx_px: Column of the optical axis [px].
-        cy_px: Row of the optical axis [px].
-    """
-
-    width: int
-    height: int
-    fx_px: float
-    fy_px: float
-    cx_px: float
-    cy_px: float
-
-    @property
-    def matrix(self) -> Array:
-        """(3, 3) camera matrix, as OpenCV takes it."""
-        return np.array(
-            [
-                [self.fx_px, 0.0, self.cx_px],
-                [0.0, self.fy_px, self.cy_px],
-                [0.0, 0.0, 1.0],
-            ]
-        )
-
-    def shrunk(self, factor: int) -> Intrinsics:
-        """Return the camera with so many pixels in one along both sides."""
-        return Intrinsics(
-            self.width // factor,
-            self.height // factor,
-            self.fx_px / factor,
-            self.fy_px / factor,
-            (self.cx_px + 0.5) / factor - 0.5,
-            (self.cy_px + 0.5) / factor - 0.5,
-        )
-
-    def project(self, points_in_camera: Array) -> Array:
-        """Return (m, 2) columns and rows [px] of (m, 3) points in the optical frame.
-
-        Args:
-            points_in_camera: x right, y down, z ahead [m]; points behind give NaN.
-        """
-        z = points_in_camera[:, 2]
-        ahead = np.where(z > 0.0, z, np.nan)
-        pixels: Array = np.stack(
-            [
-                self.cx_px + self.fx_px * points_in_camera[:, 0] / ahead,
-                self.cy_px + self.fy_px * points_in_camera[:, 1] / ahead,
-            ],
-            axis=1,
-        )
-        return pixels
-
-    def projection(self, near_m: float, far_m: float) -> list[float]:
-        """Return the OpenGL matrix that makes the renderer see through these pixels.
-
-        The renderer samples a pixel at its left and lower edge, not in its middle
-        (found by projecting known points; a test holds it), so the frustum is moved by
-        half a pixel.
-
-        Args:
-            near_m: Nearest that is drawn [m].
-            far_m: Farthest that is drawn [m].
-
-        Returns:
-            16 numbers, column by column.
-        """
-        x, y = near_m / self.fx_px, near_m / self.fy_px
-        return list(
-            pybullet.computeProjectionMatrix(
-                -self.cx_px * x,
-                (self.width - self.cx_px) * x,
-                -(self.height - 1 - self.cy_px) * y,
-                (self.cy_px + 1) * y,
-                near_m,
-                far_m,
-            )
-        )
 
 
 class Shot(NamedTuple):

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from pydantic import Field
 
-from physai.body.person import Person
+from physai.body.people import AnyPerson
 from physai.config import Config
 from physai.plant.tracker import correlated_noise
 from physai.randomness import generator
@@ -115,7 +115,9 @@ class FaceTracker:
         self._mouth_stamp = self._channel_stamp = -math.inf
         self.exact: Array = np.zeros(len(EXTRAS))
 
-    def look(self, time_s: float, step: int, person: Person, on_spoon: float) -> None:
+    def look(
+        self, time_s: float, step: int, person: AnyPerson, on_spoon: float
+    ) -> None:
         """Take a measurement and deliver those that are due.
 
         Args:

@@ -7,24 +7,35 @@ the same for a command. A new kind is one function and one line in :data:`FAULTS
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from physai.config import Config
+from physai.config import Config, load
 from physai.errors import suggest
 from physai.randomness import generator
 from physai.types import Array, Command, State
 
-__all__ = ["FAULTS", "FaultConfig", "FaultInjector", "detectable"]
+__all__ = [
+    "FAULTS",
+    "FaultConfig",
+    "FaultInjector",
+    "FaultList",
+    "detectable",
+    "load_faults",
+]
 
 _TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "joints": (("actuator_position", "actuator_velocity"), ("actuator_age_s",)),
     "people": (("people",), ("people_age_s", "people_frame_age_s")),
     "face": (("extras",), ("extras_age_s",)),
+    "extras": (("extras",), ("extras_age_s",)),
     "tool_force": (("tool_force_in_world_n",), ("tool_force_age_s",)),
+    "lidar": (("lidar_range_m",), ("lidar_age_s",)),
 }
 """Target to the fields of a state that it carries, and the ages of these."""
 
@@ -33,9 +44,16 @@ class FaultConfig(Config):
     """One fault."""
 
     kind: str
-    target: Literal["joints", "people", "face", "tool_force", "command", "clock"] = (
-        "people"
-    )
+    target: Literal[
+        "joints",
+        "people",
+        "face",
+        "extras",
+        "tool_force",
+        "lidar",
+        "command",
+        "clock",
+    ] = "people"
     start_s: Annotated[float, Field(ge=0.0)] = 0.0
     duration_s: Annotated[float, Field(gt=0.0)] = 1.0e6
     magnitude: float = 0.0
@@ -58,6 +76,22 @@ class FaultConfig(Config):
     def active(self, time_s: float) -> bool:
         """Whether it is on at a time."""
         return self.start_s <= time_s < self.start_s + self.duration_s
+
+
+class FaultList(Config):
+    """A file of faults, for a virtual robot that shall have some."""
+
+    faults: tuple[FaultConfig, ...]
+
+
+def load_faults(path: str | os.PathLike[str]) -> tuple[FaultConfig, ...]:
+    """Load a YAML file with one key, ``faults``: a list of faults.
+
+    Raises:
+        ContentError: If it cannot be read.
+        ConfigError: If a fault is wrong.
+    """
+    return load(FaultList, Path(path)).faults
 
 
 def detectable(fault: FaultConfig) -> bool:

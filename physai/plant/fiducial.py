@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
-from physai.config import Config
 from physai.errors import ContractError, MissingExtraError
-from physai.plant.camera_world import Intrinsics, Shot
+from physai.plant.camera_settings import Intrinsics, TagConfig
+from physai.plant.camera_world import Shot
 from physai.robot.description import rotation_from_rpy
 from physai.robot.kinematics import quaternion_from_rotation, rotation_from_quaternion
 from physai.types import Array
@@ -28,7 +27,6 @@ from physai.types import Array
 __all__ = [
     "FACES",
     "Sighting",
-    "TagConfig",
     "TagDetector",
     "TagTracker",
     "draw_tag",
@@ -64,20 +62,6 @@ _OUTWARD = {
     "top": (0.0, 0.0, 1.0),
     "bottom": (0.0, 0.0, -1.0),
 }
-
-
-class TagConfig(Config):
-    """A tag on a face of an object that is a box."""
-
-    id: Annotated[int, Field(ge=0)]
-    object: Annotated[int, Field(ge=0)]
-    """Index of the object in the state."""
-    size_m: Annotated[float, Field(gt=0.0)]
-    """Edge of the black square; a white rim of one cell lies around it."""
-    face: Literal["front", "back", "left", "right", "top", "bottom"] = "top"
-    dictionary: Literal["aruco_4x4_50", "aruco_5x5_100", "apriltag_36h11"] = (
-        "apriltag_36h11"
-    )
 
 
 class Sighting(NamedTuple):

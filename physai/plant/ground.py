@@ -1,4 +1,8 @@
-"""The ground that a robot drives on: flat or a height map, with patches of friction."""
+"""The ground that a robot drives on: flat or a height map, with patches of friction.
+
+One map serves both: the engine's height field, which the body may strike, and the
+traction of wheels and tracks.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from pydantic import Field
 
 from physai.config import Config
 from physai.errors import ConfigError, suggest
+from physai.plant.terrain import FlatConfig, HeightMap, HeightsConfig, build_heights
 from physai.robot.base import BaseConfig
 from physai.types import Array
 
@@ -33,6 +38,8 @@ class GroundConfig(Config):
     material: str
     patches: tuple[PatchConfig, ...] = ()
     """The last that covers a place counts."""
+    heights: HeightsConfig = FlatConfig()
+    """Where the height map comes from (:mod:`physai.plant.terrain`)."""
 
 
 @numba.njit(cache=True)
@@ -68,9 +75,10 @@ class Ground:
     """Ground as arrays, resolved against the friction table of a robot's base.
 
     Args:
-        config: Kinds of ground.
+        config: Kinds of ground, and where its heights come from.
         base: The robot's base, which knows its friction on each kind.
-        heights: (rows, columns) height map [m], rows along y; flat at 0 if None.
+        heights: (rows, columns) height map [m], rows along y, in place of the
+            configured one.
         origin_m: x and y of ``heights[0, 0]``.
         cell_m: Distance of its points.
 
@@ -99,14 +107,15 @@ class Ground:
             [[f.longitudinal, f.lateral, f.rolling] for f in base.friction]
         )
         self.friction = self._table.copy()
-        self.heights = (
-            np.zeros((1, 1))
+        surface = (
+            build_heights(config.heights)
             if heights is None
-            else np.ascontiguousarray(heights, dtype=np.float64)
+            else HeightMap(heights, origin_m, cell_m)
         )
+        self.heights = np.ascontiguousarray(surface.heights, dtype=np.float64)
         if not np.isfinite(self.heights).all():
             raise ConfigError("ground: the height map has values that are no numbers")
-        self.grid = np.array([origin_m[0], origin_m[1], cell_m])
+        self.grid = np.array([*surface.origin_m, surface.cell_m])
         self.material = self._kind(config.material)
         self.patches = np.array(
             [

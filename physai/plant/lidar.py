@@ -20,20 +20,30 @@ from pydantic import Field, model_validator
 
 from physai.config import Config
 from physai.errors import ConfigError, ContractError, suggest
+from physai.plant.labels import ROBOT
 from physai.plant.lidar_kernel import cast, measure
 from physai.plant.scene import SceneConfig
 from physai.randomness import generator
-from physai.robot.description import Robot, rotation_from_rpy
+from physai.robot.description import LidarMountConfig, Robot, rotation_from_rpy
 from physai.robot.kinematics import Kinematics
 from physai.types import Array
 
-__all__ = ["LIDARS", "Lidar", "LidarConfig", "LidarFigures", "scene_boxes"]
+__all__ = [
+    "LIDARS",
+    "Lidar",
+    "LidarConfig",
+    "LidarErrorConfig",
+    "LidarFigures",
+    "mounted_lidar",
+    "scene_boxes",
+]
 
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Flags = npt.NDArray[np.bool_]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
+_BASE_LINK = "base_link"
 _BLOCK = 32
 """Frames whose noise is drawn at once."""
 
@@ -183,6 +193,46 @@ class LidarConfig(Config):
         return self.figures if self.figures is not None else LIDARS[self.model]
 
 
+class LidarErrorConfig(Config):
+    """What an environment says of the lidar that a robot carries: its errors."""
+
+    rate_hz: Positive
+    latency_s: NonNegative
+    sigma_m: NonNegative
+    """Of every ray, bounded at three."""
+    systematic_m: NonNegative
+    drop_rate: Share
+    dark_share: Share
+    dark_range_m: Positive
+    housing: tuple[str, ...] = ()
+    """The robot's shapes that it looks out of."""
+    source: str
+
+
+def mounted_lidar(mount: LidarMountConfig, errors: LidarErrorConfig) -> LidarConfig:
+    """Return the lidar of a robot: where it looks, and how wrong it is.
+
+    Args:
+        mount: Section ``lidar`` of robot.yaml.
+        errors: Section ``lidar`` of an environment's plant.
+    """
+    figures = LidarFigures(
+        rays=mount.rays,
+        field_of_view_rad=mount.field_of_view_rad,
+        range_min_m=mount.range_min_m,
+        range_max_m=mount.range_max_m,
+        source=f"{mount.source}; {errors.source}",
+        **errors.model_dump(exclude={"housing", "source"}),
+    )
+    return LidarConfig(
+        figures=figures,
+        link=_BASE_LINK,
+        position_m=mount.position_m,
+        rotation_rad=(0.0, 0.0, mount.yaw_rad),
+        housing=errors.housing,
+    )
+
+
 def scene_boxes(scene: SceneConfig) -> tuple[Array, Array]:
     """Return a scene's furniture as the kernel takes it.
 
@@ -231,6 +281,8 @@ class Lidar:
         range_m: (L,) as last delivered; a new array with every delivery, never written
             to again. 0: no valid measurement; ``range_max_m``: no echo.
         true_range_m: (L,) exact distances of the last scan taken [m].
+        exact_range_m: (L,) the last scan taken as a sensor without errors would give
+            it, with the same two special values; a new array with every scan.
         labels: (L,) what its rays fell on (:mod:`physai.plant.labels`).
     """
 
@@ -302,7 +354,7 @@ class Lidar:
         self._block = -1
         self._queue: deque[tuple[float, Array]] = deque()
         self._next, self._stamp = 0, -math.inf
-        self.range_m = np.zeros(f.rays)
+        self.range_m = self.exact_range_m = np.zeros(f.rays)
         self.range_m.setflags(write=False)
 
     def observe(
@@ -326,6 +378,7 @@ class Lidar:
         if time_s * self.figures.rate_hz >= self._next - 1e-9:
             frame = self._next
             self.scan(kinematics, people, moving)
+            self.exact_range_m = self._exact()
             self._queue.append((time_s, self._measured(frame)))
             self._next = int(time_s * self.figures.rate_hz + 1e-9) + 1
         first = self._stamp == -math.inf
@@ -394,6 +447,14 @@ class Lidar:
             self.figures.range_max_m,
             out,
         )
+        out.setflags(write=False)
+        return out
+
+    def _exact(self) -> Array:
+        """The scan without errors: what is dark is seen, no ray is lost."""
+        f = self.figures
+        out = np.minimum(self.true_range_m, f.range_max_m)
+        out[self.blind | (self.labels == ROBOT) | (out < f.range_min_m)] = 0.0
         out.setflags(write=False)
         return out
 

@@ -9,15 +9,18 @@ face is a contact of the body like any other. Food runs off, is eaten or smeared
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from physai.body.capsules import closest_points
-from physai.body.person import MOUTH_HALF_WIDTH_M, Person
+from physai.body.people import AnyPerson
+from physai.body.person import MOUTH_HALF_WIDTH_M
 from physai.config import Config
+from physai.errors import ContractError
 from physai.plant.contact import ContactModel
 from physai.plant.face_tracker import EXTRAS, FaceTracker, FaceTrackerConfig
 from physai.plant.food import FoodModel, FoodSettings
@@ -27,18 +30,10 @@ from physai.robot.kinematics import Kinematics
 from physai.types import Array, Contact
 
 if TYPE_CHECKING:
+    from physai.plant.dynamics import Dynamics
     from physai.plant.scenario import Scenario
 
-__all__ = ["EXTRAS", "TRUTH_EXTRAS", "FaceTrackerConfig", "Meal", "MealConfig"]
-
-TRUTH_EXTRAS = (
-    "food_in_mouth",
-    "food_spilled",
-    "insertion_depth_m",
-    "mouth_force_n",
-    "face_distance_m",
-    "face_approach_speed_m_s",
-)
+__all__ = ["Meal", "MealConfig"]
 
 _NEAR_M = 0.15
 """Closer than this to the lips every substep counts."""
@@ -48,7 +43,7 @@ _FACE_ZONE_M = 0.3
 
 
 class MealConfig(Config):
-    """Section ``meal`` of the plant."""
+    """Section ``process`` of a plant, kind ``meal``."""
 
     face_tracker: FaceTrackerConfig
     mouth: MouthSettings
@@ -57,23 +52,45 @@ class MealConfig(Config):
 
 
 class Meal:
-    """Mouth, food and their sensors over one episode.
+    """Mouth, food and their sensors over one episode; the first person eats.
 
     Args:
         config: Figures.
         scenario: Its values may set fields of :class:`FoodSettings` by name, such as
             ``spill_start_rad`` for thinner food.
         robot: Gives the utensil.
+        dynamics: Not needed.
         steps: Control steps that the episode can have.
+
+    Raises:
+        ContractError: If nobody is there to eat.
 
     Attributes:
         near: Whether the utensil is close enough that every substep counts.
         food: The bite.
     """
 
+    Values: ClassVar[type[Config]] = MealConfig
+    EXTRAS: ClassVar[tuple[str, ...]] = EXTRAS
+    TRUTH_EXTRAS: ClassVar[tuple[str, ...]] = (
+        "food_in_mouth",
+        "food_spilled",
+        "insertion_depth_m",
+        "mouth_force_n",
+        "face_distance_m",
+        "face_approach_speed_m_s",
+    )
+
     def __init__(
-        self, config: MealConfig, scenario: Scenario, robot: Robot, steps: int
+        self,
+        config: MealConfig,
+        scenario: Scenario,
+        robot: Robot,
+        dynamics: Dynamics,
+        steps: int,
     ) -> None:
+        if not scenario.people:
+            raise ContractError(f"{scenario.case}: a meal needs somebody who eats")
         changed = {
             name: value
             for name, value in scenario.values.items()
@@ -97,30 +114,29 @@ class Meal:
         self._exempt[0, self._shapes] = True
         self._tcp_velocity: Array | None = None
 
+    def command(self, tool: Array, stopped: bool) -> None:
+        """A spoon has no channels; withdrawing it is the guard's."""
+
+    def act(self, dynamics: Dynamics, kinematics: Kinematics, dt_s: float) -> None:
+        """What the mouth does to the spoon goes through the contact model."""
+
+    def objects(self) -> Array:
+        """Return no objects."""
+        return np.zeros((0, 7))
+
     def touch(
         self,
         contact: ContactModel,
-        person: Person,
+        people: Sequence[AnyPerson],
         fraction: float,
-        capsules: Array,
-        velocity: Array,
+        kinematics: Kinematics,
     ) -> npt.NDArray[np.bool_] | None:
-        """One substep of the mouth; enters its force into the contact model.
-
-        Args:
-            contact: The contact model.
-            person: Who eats.
-            fraction: Of the control period that has passed, in [0, 1).
-            capsules: (R, 7) of the robot, world.
-            velocity: (R, 6) of their end points.
-
-        Returns:
-            (P, R) shapes that are in the mouth; None if there are none.
-        """
+        """One substep of the mouth; enters its force into the contact model."""
+        person = people[0]
         mouth, model = person.mouth_frame, self._mouth
         self.near = _reach(
-            capsules,
-            velocity,
+            kinematics.capsules(),
+            kinematics.chain.capsule_velocity,
             self._shapes,
             mouth[0],
             person.previous[1],
@@ -160,16 +176,14 @@ class Meal:
         return self._exempt
 
     def advance(
-        self, dt_s: float, kinematics: Kinematics, person: Person, contact: Contact
+        self,
+        dt_s: float,
+        kinematics: Kinematics,
+        people: Sequence[AnyPerson],
+        contact: Contact,
     ) -> None:
-        """Move food over one control period.
-
-        Args:
-            dt_s: Control period [s].
-            kinematics: Of the robot, posture and velocity at the end of it.
-            person: Who eats.
-            contact: Contacts of the period.
-        """
+        """Move food over one control period."""
+        person = people[0]
         tcp = kinematics.tool_velocity.copy()
         before = tcp if self._tcp_velocity is None else self._tcp_velocity
         self._tcp_velocity = tcp
@@ -183,29 +197,19 @@ class Meal:
             _touches_face(contact.force_peak_n, contact.link, self._utensils),
         )
 
-    def look(self, time_s: float, step: int, person: Person) -> None:
-        """Let face tracker and channels take and deliver what is due.
-
-        Args:
-            time_s: Plant clock [s].
-            step: Control step.
-            person: Who eats.
-        """
-        self._tracker.look(time_s, step, person, self.food.on_spoon)
+    def look(self, time_s: float, step: int, people: Sequence[AnyPerson]) -> None:
+        """Let face tracker and channels take and deliver what is due."""
+        self._tracker.look(time_s, step, people[0], self.food.on_spoon)
 
     def extras(self, time_s: float) -> tuple[Array, Array]:
         """Return the extras as sensors give them, and their ages [s]."""
         return self._tracker.read(time_s)
 
     def truth(
-        self, kinematics: Kinematics, person: Array
+        self, kinematics: Kinematics, people: Array
     ) -> tuple[Array, Array, Array]:
-        """Return exact extras, their ages and the true extras of the control step.
-
-        Args:
-            kinematics: Of the robot, posture and velocity.
-            person: (S, 7) true capsules of who eats.
-        """
+        """Return exact extras, their ages and the true extras of the control step."""
+        person = people[0]
         distance = _face_distance(kinematics.capsules(), self._shapes, person)
         speed = 0.0
         if distance <= _FACE_ZONE_M:

@@ -16,20 +16,29 @@ import numpy as np
 
 from physai.body.person import SEGMENT_COUNT
 from physai.errors import ContractError, LinkError, suggest
+from physai.robot.description import LidarMountConfig
+from physai.robot.kinematics import rotation_from_quaternion
 from physai.types import Array, Command
 
 __all__ = [
     "JointMap",
     "array_message",
+    "base_message",
     "command_message",
     "finite_or_none",
     "joint_message",
+    "objects_message",
+    "odometry_message",
     "parse_array",
     "parse_command",
     "parse_joints",
+    "parse_objects",
+    "parse_odometry",
     "parse_people",
+    "parse_scan",
     "parse_wrench",
     "people_message",
+    "scan_message",
     "stamp_of",
     "wrench_message",
 ]
@@ -214,6 +223,134 @@ def parse_people(message: Mapping[str, Any]) -> tuple[Array, Array, float]:
         rows[:, 0].copy(),
         float(values[1]),
     )
+
+
+def odometry_message(pose: Array, twist: Array, time_s: float) -> Message:
+    """Return ``nav_msgs/Odometry``: pose in the world, twist in the base frame.
+
+    Args:
+        pose: (7,) of the base in the world.
+        twist: (6,) linear and angular velocity in the world.
+        time_s: Stamp.
+    """
+    rotation = np.empty((3, 3))
+    rotation_from_quaternion(np.ascontiguousarray(pose[3:7]), rotation)
+    local = np.concatenate([rotation.T @ twist[:3], rotation.T @ twist[3:]])
+    x, y, z, qx, qy, qz, qw = finite_or_none(pose)
+    return {
+        "header": {"stamp": _stamp(time_s), "frame_id": "world"},
+        "child_frame_id": "base_link",
+        "pose": {
+            "pose": {
+                "position": {"x": x, "y": y, "z": z},
+                "orientation": {"x": qx, "y": qy, "z": qz, "w": qw},
+            }
+        },
+        "twist": {"twist": _twist(local)},
+    }
+
+
+def parse_odometry(message: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Return the (7,) pose and the (6,) twist of the base, both in the world.
+
+    Raises:
+        LinkError: If it is not an odometry.
+    """
+    try:
+        pose = message["pose"]["pose"]
+        twist = message["twist"]["twist"]
+        place = _numbers(
+            [pose["position"][c] for c in "xyz"]
+            + [pose["orientation"][c] for c in "xyzw"],
+            "odometry",
+        )
+        local = _numbers(
+            [twist[part][c] for part in ("linear", "angular") for c in "xyz"],
+            "odometry",
+        )
+    except (KeyError, TypeError):
+        raise LinkError("odometry: the message holds no pose and twist") from None
+    rotation = np.empty((3, 3))
+    rotation_from_quaternion(place[3:7].copy(), rotation)
+    return place, np.concatenate([rotation @ local[:3], rotation @ local[3:]])
+
+
+def _twist(values: Array) -> Message:
+    numbers = finite_or_none(values)
+    return {
+        "linear": dict(zip("xyz", numbers[:3], strict=True)),
+        "angular": dict(zip("xyz", numbers[3:], strict=True)),
+    }
+
+
+def base_message(command: Command, time_s: float) -> Message:
+    """Return the base's part of a command as ``geometry_msgs/TwistStamped``.
+
+    Raises:
+        ContractError: If a velocity is not finite; such a command is never sent.
+    """
+    linear, angular = command.actuator_velocity[:2].tolist()
+    if not (math.isfinite(linear) and math.isfinite(angular)):
+        raise ContractError("a command that is not finite is never sent")
+    return {
+        "header": {"stamp": _stamp(time_s), "frame_id": "base_link"},
+        "twist": _twist(np.array([linear, 0.0, 0.0, 0.0, 0.0, angular])),
+    }
+
+
+def scan_message(ranges: Array, lidar: LidarMountConfig, time_s: float) -> Message:
+    """Return ``sensor_msgs/LaserScan``; no return is the largest range.
+
+    Infinity would travel as null, which the guard takes as something very near.
+    """
+    angles = lidar.angles_rad
+    step = float(angles[1] - angles[0])
+    far = np.where(ranges == np.inf, lidar.range_max_m, ranges)
+    return {
+        "header": {"stamp": _stamp(time_s), "frame_id": "lidar"},
+        "angle_min": float(angles[0]),
+        "angle_max": float(angles[-1]),
+        "angle_increment": step,
+        "range_min": lidar.range_min_m,
+        "range_max": lidar.range_max_m,
+        "ranges": finite_or_none(far),
+    }
+
+
+def parse_scan(message: Mapping[str, Any], lidar: LidarMountConfig) -> Array:
+    """Return the (rays,) ranges [m]; what is not a number is NaN.
+
+    Raises:
+        LinkError: If the scan does not look where robot.yaml says.
+    """
+    ranges = _numbers(message.get("ranges"), "scan")
+    if len(ranges) != lidar.rays:
+        raise LinkError(f"scan: {len(ranges)} rays, robot.yaml says {lidar.rays}")
+    first = message.get("angle_min")
+    expected = float(lidar.angles_rad[0])
+    if not isinstance(first, int | float) or not abs(first - expected) < 1e-3:
+        raise LinkError(
+            f"scan: begins at {first} rad, robot.yaml says {expected:.4f} rad"
+        )
+    return ranges
+
+
+def objects_message(poses: Array, ages: Array) -> Message:
+    """Return objects as one array: pose and age of each."""
+    return array_message(np.concatenate([poses, ages[:, None]], axis=1))
+
+
+def parse_objects(message: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Return the (K, 7) poses and (K,) ages [s] of objects.
+
+    Raises:
+        LinkError: If the numbers do not come in eights.
+    """
+    values = _numbers(message.get("data"), "objects")
+    if len(values) % 8:
+        raise LinkError(f"objects: {len(values)} numbers are not pose and age each")
+    rows = values.reshape(-1, 8)
+    return rows[:, :7].copy(), rows[:, 7].copy()
 
 
 def wrench_message(force: Array, time_s: float) -> Message:

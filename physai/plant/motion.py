@@ -20,16 +20,22 @@ __all__ = ["closing_speed", "middle_velocity", "place_between", "ramp", "see_rob
 
 @numba.njit(cache=True)
 def ramp(
-    start: Array, target: Array, acceleration_max: Array, dt_s: float, out: Array
+    start: Array,
+    target: Array,
+    acceleration_max: Array,
+    braking_max: Array,
+    dt_s: float,
+    out: Array,
 ) -> int:
-    """Ramp from one velocity to another within the accelerations.
+    """Ramp from one velocity to another within accelerations and decelerations.
 
     All actuators arrive together, so that the direction of the motion stays.
 
     Args:
         start: (n,) velocities now; set to those at the end of the period.
         target: (n,) velocities wanted.
-        acceleration_max: (n,).
+        acceleration_max: (n,) away from standstill.
+        braking_max: (n,) toward it.
         dt_s: Physics step [s].
         out: (k, n) set-points of the steps, filled.
 
@@ -39,7 +45,10 @@ def ramp(
     n, most = start.shape[0], out.shape[0]
     needed = 0.0
     for i in range(n):
-        needed = max(needed, abs(target[i] - start[i]) / acceleration_max[i])
+        change, most_change = abs(target[i] - start[i]), acceleration_max[i]
+        if start[i] * target[i] >= 0.0 and abs(target[i]) < abs(start[i]):
+            most_change = braking_max[i]
+        needed = max(needed, change / most_change)
     if needed <= 0.0:
         return 0
     count = 0

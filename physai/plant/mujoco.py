@@ -13,6 +13,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from physai.errors import ConfigError
+from physai.plant.dynamics import ObjectWorld
 from physai.plant.scenario import PlantConfig
 from physai.plant.scene import SceneConfig
 from physai.plant.simulation import SimulatedPlant
@@ -57,6 +59,7 @@ class MujocoDynamics:
         count = len(names)
         self.position, self.velocity = np.zeros(count), np.zeros(count)
         self.effort = np.zeros(count)
+        self.objects: ObjectWorld | None = None
 
     def reset(self, position: Array) -> None:
         """Put the robot at rest at (n,) positions; nothing of before remains."""
@@ -106,6 +109,10 @@ class MujocoPlant(SimulatedPlant):
     """
 
     def __init__(self, config: PlantConfig, robot: Robot) -> None:
+        if robot.base is not None:
+            raise ConfigError(
+                f"{robot.name} drives; the plant mujoco has robots that are bolted down"
+            )
         super().__init__(
             config,
             robot,

@@ -17,12 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.errors import ContractError
+from physai.plant.scene import Surface
 from physai.record.overlay import Zone, label_region
 from physai.types import Array
 
-__all__ = ["lay_ground", "lay_zones", "paint_ground", "paint_sky", "paint_zone"]
+__all__ = ["GROUND", "LOW", "lay_ground", "lay_zones", "paint_ground", "paint_zone"]
 
-_SOIL = np.array([186.0, 154.0, 117.0])
+LOW, GROUND = 1, 2
+"""Marks of a pixel: furniture, of which what is low is floor; floor and ground."""
+
+_LOW_M = 0.06
+_BANK, _LOOSE = np.array([158.0, 130.0, 96.0]), np.array([206.0, 166.0, 118.0])
 
 
 @numba.njit(cache=True)
@@ -108,25 +113,27 @@ def _follow(start: Array, way: Array, heights: Array, grid: Array, box: Array) -
 @numba.njit(cache=True)
 def paint_ground(
     image: npt.NDArray[np.uint8],
-    ground: npt.NDArray[np.bool_],
+    ground: npt.NDArray[np.uint8],
     buffer: npt.NDArray[np.float32],
     project: Array,
     unproject: Array,
     heights: Array,
     grid: Array,
-    color: Array,
+    loose: npt.NDArray[np.bool_],
+    colors: Array,
 ) -> None:
     """Draw a height map, lit from above, with a line every quarter of a metre.
 
     Args:
         image: (H, W, 3) RGB, changed in place.
-        ground: (H, W) which pixels show the ground, changed in place.
+        ground: (H, W) marks of pixels that show the ground, changed in place.
         buffer: (H, W) the renderer's depth buffer, changed in place.
         project: (4, 4) from the world to clip space.
         unproject: Its inverse.
         heights: (rows, columns) [m], rows along y.
         grid: (3,) x and y of ``heights[0, 0]``, distance of the points [m].
-        color: (3,) RGB in full light.
+        loose: (rows, columns) where loose soil lies.
+        colors: (2, 3) RGB in full light, of undisturbed and of loose soil.
     """
     height, width = buffer.shape
     start, stop, spot = np.empty(3), np.empty(3), np.empty(3)
@@ -166,32 +173,22 @@ def paint_ground(
             line = abs(spot[2] - 0.25 * round(spot[2] / 0.25))
             if steep > 0.02 and line < 0.012 * max(steep, 0.3):
                 lit *= 0.85
+            row = min(max(round((y - grid[1]) / cell), 0), loose.shape[0] - 1)
+            column = min(max(round((x - grid[0]) / cell), 0), loose.shape[1] - 1)
+            kind = 1 if loose[row, column] else 0
             for c in range(3):
-                image[i, j, c] = np.uint8(min(255.0, lit * color[c]))
+                image[i, j, c] = np.uint8(min(255.0, lit * colors[kind, c]))
             m = project
             z = m[2, 0] * x + m[2, 1] * y + m[2, 2] * spot[2] + m[2, 3]
             w = m[3, 0] * x + m[3, 1] * y + m[3, 2] * spot[2] + m[3, 3]
             buffer[i, j] = 0.5 + 0.5 * z / w
-            ground[i, j] = True
-
-
-def paint_sky(image: npt.NDArray[np.uint8], empty: npt.NDArray[np.bool_]) -> None:
-    """Fill what shows nothing with a sky, in place.
-
-    Args:
-        image: (H, W, 3) RGB.
-        empty: (H, W) which pixels.
-    """
-    share = np.linspace(0.0, 1.0, len(image))[:, None]
-    above, below = np.array([176.0, 200.0, 222.0]), np.array([236.0, 240.0, 242.0])
-    rows = ((1.0 - share) * above + share * below).astype(np.uint8)
-    image[empty] = np.broadcast_to(rows[:, None], image.shape)[empty]
+            ground[i, j] = GROUND
 
 
 @numba.njit(cache=True)
 def paint_zone(
     image: npt.NDArray[np.uint8],
-    ground: npt.NDArray[np.bool_],
+    ground: npt.NDArray[np.uint8],
     buffer: npt.NDArray[np.float32],
     unproject: Array,
     corners: Array,
@@ -205,7 +202,8 @@ def paint_zone(
 
     Args:
         image: (H, W, 3) RGB, changed in place.
-        ground: (H, W) which pixels show the ground.
+        ground: (H, W) marks: :data:`GROUND`, or :data:`LOW` where only what is low
+            counts, or 0.
         buffer: (H, W) the renderer's depth buffer, 0 to 1.
         unproject: (4, 4) from normalised device coordinates to the world.
         corners: (V, 2) of the polygon in the world [m].
@@ -222,11 +220,13 @@ def paint_zone(
     for i in range(height):
         v = 1.0 - 2.0 * (i + 0.5) / height
         for j in range(width):
-            if not ground[i, j]:
+            if ground[i, j] == 0:
                 continue
             u = 2.0 * (j + 0.5) / width - 1.0
             _unproject(unproject, u, v, 2.0 * buffer[i, j] - 1.0, spot)
             x, y = spot[0], spot[1]
+            if ground[i, j] == LOW and abs(spot[2]) > _LOW_M:
+                continue
             if x < low_x or x > high_x or y < low_y or y > high_y:
                 continue
             away = _edge_distance(x, y, corners)
@@ -241,42 +241,43 @@ def paint_zone(
 
 def lay_ground(
     picture: npt.NDArray[np.uint8],
-    shown: npt.NDArray[np.bool_],
+    shown: npt.NDArray[np.uint8],
     buffer: npt.NDArray[np.float32],
     project: Array,
-    heights: Array,
-    grid: Array,
+    surface: Surface,
 ) -> None:
-    """Check a height map and draw it, see :func:`paint_ground`.
+    """Draw a surface, see :func:`paint_ground`.
 
     Args:
         picture: (H, W, 3) RGB, changed in place.
-        shown: (H, W) which pixels show the ground, changed in place.
+        shown: (H, W) marks of pixels that show the ground, changed in place.
         buffer: (H, W) the renderer's depth buffer, changed in place.
         project: (4, 4) from the world to clip space.
-        heights: (rows, columns) [m], rows along y.
-        grid: (3,) x and y of the first and the distance of its points [m].
+        surface: Heights, and where soil is loose.
 
     Raises:
-        ContractError: If map or grid are of the wrong shape.
+        ContractError: If its arrays are of the wrong shape.
     """
-    if heights.ndim != 2 or min(heights.shape) < 2 or np.shape(grid) != (3,):
-        raise ContractError("a ground is (rows, columns) heights and (3,) of a grid")
+    shape = surface.height_m.shape
+    if len(shape) != 2 or min(shape) < 2 or surface.loose.shape != shape:
+        raise ContractError("a surface is (nx, ny) heights and as many marks of loose")
+    middle = np.asarray(surface.origin_m) + 0.5 * surface.cell_m
     paint_ground(
         picture,
         shown,
         buffer,
         project,
         np.asarray(np.linalg.inv(project), dtype=np.float64),
-        np.ascontiguousarray(heights, dtype=np.float64),
-        np.asarray(grid, dtype=np.float64),
-        _SOIL,
+        np.ascontiguousarray(surface.height_m.T, dtype=np.float64),
+        np.array([middle[0], middle[1], surface.cell_m]),
+        np.ascontiguousarray(surface.loose.T),
+        np.stack([_BANK, _LOOSE]),
     )
 
 
 def lay_zones(
     picture: npt.NDArray[np.uint8],
-    shown: npt.NDArray[np.bool_],
+    shown: npt.NDArray[np.uint8],
     buffer: npt.NDArray[np.float32],
     project: Array,
     zones: Sequence[Zone],
@@ -285,7 +286,7 @@ def lay_zones(
 
     Args:
         picture: (H, W, 3) RGB, changed in place.
-        shown: (H, W) which pixels show the ground.
+        shown: (H, W) marks of pixels that show the ground.
         buffer: (H, W) the renderer's depth buffer.
         project: (4, 4) from the world to clip space.
         zones: The fields, the last uppermost.

@@ -1,17 +1,18 @@
 """Pictures of a scene for people: a Bullet world of its own, for looking only.
 
-Robot with its visual meshes, furniture, people as capsules, objects as boxes, ground as
-a height map, fields painted on it. Nothing here touches the physics, so that an episode
-is the same with and without pictures. Faces are painted over unless somebody asks for
-them, since pictures end in files.
+Robot with its visual meshes, furniture, people as capsules, objects as boxes, uneven
+ground, fields painted on it. Nothing here touches the physics, so that an episode is the
+same with and without pictures. Faces are painted over unless somebody asks for them,
+since pictures end in files.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,9 @@ from physai.body.person import SEGMENT_COUNT, SEGMENTS
 from physai.errors import ContractError
 from physai.plant.banner import without_banner
 from physai.plant.meshes import capsule_parts
-from physai.plant.paint import lay_ground, lay_zones, paint_sky
+from physai.plant.paint import GROUND, LOW, lay_ground, lay_zones
 from physai.plant.scenario import PlantConfig
-from physai.plant.scene import CameraConfig
+from physai.plant.scene import CameraConfig, Outline, Surface
 from physai.record.overlay import Zone
 from physai.record.privacy import mask_pixels
 from physai.robot.description import Robot
@@ -33,7 +34,7 @@ with without_banner():
     import pybullet
     import pybullet_data
 
-__all__ = ["Image", "Picture", "Surroundings"]
+__all__ = ["Image", "Picture"]
 
 Image = npt.NDArray[np.uint8]
 
@@ -58,32 +59,18 @@ _COLORS = (
     _TROUSERS,
 )
 _COVER = (0.92, 0.93, 0.95, 1.0)
-_LIPS = (0.72, 0.30, 0.30, 1.0)
-_FLOOR_COLOR = (0.84, 0.83, 0.81, 1.0)
+_LIPS, _FOOD = (0.62, 0.22, 0.24, 1.0), (0.93, 0.60, 0.16, 1.0)
+_ABOVE, _BELOW = np.array([176.0, 190.0, 202.0]), np.array([226.0, 232.0, 236.0])
+"""Background, from the upper to the lower edge."""
+_AROUND = (0.62, 0.60, 0.46, 1.0)
 _OBJECT_COLORS = (
     (0.80, 0.62, 0.38, 1.0),
     (0.72, 0.50, 0.33, 1.0),
-    (0.86, 0.74, 0.50, 1.0),
     (0.62, 0.66, 0.70, 1.0),
 )
 _FACE_SEGMENTS = frozenset(SEGMENTS.index(name) for name in ("head", "face"))
-_HIDDEN = (0.0, 0.0, -500.0)
-_NEAR_M = 0.05
+_FLOOR_AT, _HIDDEN = (0.0, 0.0, -0.05), (0.0, 0.0, -500.0)
 _DEFAULT_CAMERA = CameraConfig(position_m=(1.9, -1.5, 1.55), target_m=(0.6, 0.0, 0.95))
-
-
-class Surroundings(NamedTuple):
-    """What a picture shows beside robot, people and furniture; see :meth:`Picture.draw`.
-
-    Attributes:
-        objects: (K, 10) boxes that move, or None.
-        ground: Heights and grid, or None for the floor.
-        zones: Fields on the floor.
-    """
-
-    objects: Array | None = None
-    ground: tuple[Array, Array] | None = None
-    zones: Sequence[Zone] = ()
 
 
 class Picture:
@@ -94,54 +81,59 @@ class Picture:
         robot: The robot.
         width: Pixels.
         height: Pixels.
-        backdrop: Whether a wall stands behind the scene; None for behind a robot that
-            is bolted down.
     """
 
     def __init__(
-        self,
-        config: PlantConfig,
-        robot: Robot,
-        width: int = 640,
-        height: int = 480,
-        backdrop: bool | None = None,
+        self, config: PlantConfig, robot: Robot, width: int = 640, height: int = 480
     ) -> None:
         self.config, self.robot = config, robot
         self.width, self.height = width, height
+        shade = np.linspace(0.0, 1.0, height)[:, None, None]
+        self._background = (_ABOVE + shade * (_BELOW - _ABOVE)).astype(np.uint8)
         self._client = pybullet.connect(pybullet.DIRECT)
         self._open = True
         self._body = self._load_robot()
         self._joints = self._joint_indices()
-        inertial = self._call(pybullet.getDynamicsInfo, self._body, -1)
-        self._inertial = inertial[3], inertial[4]
-        self._furnish(robot.base is None if backdrop is None else backdrop)
+        self._far_m = 60.0 if config.scene.outdoors or robot.base is not None else 8.0
+        self._around: list[int] = []
+        self._inertial = self._call(pybullet.getDynamicsInfo, self._body, -1)[3:5]
+        self._floors, self._low = self._furnish()
+        self._objects = [
+            self._shape(
+                pybullet.GEOM_BOX,
+                (*thing.color, 1.0),
+                halfExtents=[0.5 * s for s in thing.size_m],
+            )
+            for thing in config.objects
+        ]
+        self._boxes: dict[int, tuple[int, tuple[float, ...]]] = {}
         self._people: list[list[int]] = []
         self._lips: list[int] = []
         self._radii: list[list[tuple[float, float]]] = []
-        self._objects: dict[int, tuple[int, tuple[float, ...]]] = {}
+        self._food = self._shape(pybullet.GEOM_SPHERE, _FOOD, radius=0.010)
 
     def draw(
         self,
         state: State,
         camera: str | CameraConfig = "",
         mouth: Array | None = None,
+        food: float = 0.0,
+        surface: Surface | None = None,
         *,
         objects: Array | None = None,
-        ground: tuple[Array, Array] | None = None,
         zones: Sequence[Zone] = (),
         mask: Literal["face", "person", "none"] = "face",
     ) -> Image:
         """Return a picture of a state (usually the true one).
 
         Args:
-            state: Base, joints and people are drawn.
+            state: Base, joints, people and objects are drawn.
             camera: Name of a camera of the scene, or a camera.
             mouth: (3,) middle of the lips, world [m]; None draws no mouth. It is a
                 mark, not a likeness, and is drawn over a masked face.
-            objects: (K, 10) boxes that move: pose and size [m].
-            ground: Height map instead of the floor: (rows, columns) heights [m] with
-                rows along y, and (3,) x, y of the first and the distance of its points
-                [m], as of :class:`physai.plant.ground.Ground`.
+            food: Share of a bite on the utensil, drawn at the tool's frame.
+            surface: Uneven ground, or ground that has changed; None draws none.
+            objects: (K, 10) further boxes, such as other machines: pose and size [m].
             zones: Fields painted on floor or ground, the last uppermost.
             mask: Paint over heads and faces, whole people, or nothing. Nothing is for
                 pictures that are looked at and not kept.
@@ -150,77 +142,63 @@ class Picture:
             (height, width, 3) uint8, RGB.
 
         Raises:
-            ContractError: If ``objects``, ``ground`` or ``mask`` are of the wrong kind.
+            ContractError: If ``objects``, ``surface`` or ``mask`` are of the wrong kind.
         """
         if mask not in ("face", "person", "none"):
             raise ContractError(
-                f'a picture masks "face", "person" or "none", not {mask!r}'
+                f'a picture masks "face", "person" or "none", not "{mask}"'
             )
-        self._place_robot(state)
-        self._place_people(state.people, mouth)
-        self._place_objects(np.zeros((0, 10)) if objects is None else objects)
-        self._move(self._floor, self._floor_place if ground is None else _HIDDEN)
+        self._place(state, mouth, food, objects)
+        for floor in self._floors:
+            self._move(floor, _FLOOR_AT if surface is None else _HIDDEN)
+        if surface is not None and not self._around:
+            self._around = self._lay_around(surface)
         matrix, projection = self._matrices(camera)
-        image = self._call(
+        drawn = self._call(
             pybullet.getCameraImage,
             self.width,
             self.height,
             matrix.T.ravel().tolist(),
             projection.T.ravel().tolist(),
-            lightDirection=(1.0, -2.0, 3.0),
+            lightDirection=(0.6, -1.2, 3.0),
             lightColor=(1.0, 1.0, 1.0),
+            # The renderer's shadow map is too coarse for a hall: stripes on every floor.
             shadow=0,
             lightAmbientCoeff=0.62,
-            lightDiffuseCoeff=0.45,
+            lightDiffuseCoeff=0.36,
             lightSpecularCoeff=0.15,
             renderer=pybullet.ER_TINY_RENDERER,
         )
-        size = (self.height, self.width)
-        picture = np.ascontiguousarray(
-            np.reshape(np.asarray(image[2], dtype=np.uint8), (*size, 4))[:, :, :3]
-        )
-        seen = np.reshape(np.asarray(image[4]), size)
+        shape = (self.height, self.width)
+        image = np.reshape(np.asarray(drawn[2], dtype=np.uint8), (*shape, 4))[:, :, :3]
+        seen = np.reshape(np.asarray(drawn[4]), shape)
+        picture = np.where((seen < 0)[:, :, None], self._background, image)
         self._mask(picture, seen, mask)
-        paint_sky(picture, seen < 0)
-        shown = seen == self._floor
-        # The renderer keeps its buffer: what is painted into it must be a copy.
-        buffer = np.array(image[3], dtype=np.float32).reshape(size)
-        project = np.ascontiguousarray(projection @ matrix, dtype=np.float64)
-        if ground is not None:
-            lay_ground(picture, shown, buffer, project, *ground)
-        lay_zones(picture, shown, buffer, project, zones)
+        if surface is not None or zones:
+            # The renderer keeps its buffer: what is painted into it must be a copy.
+            buffer = np.array(drawn[3], dtype=np.float32).reshape(shape)
+            project = np.ascontiguousarray(projection @ matrix, dtype=np.float64)
+            shown = self._ground_pixels(seen)
+            if surface is not None:
+                lay_ground(picture, shown, buffer, project, surface)
+            lay_zones(picture, shown, buffer, project, zones)
         return picture
 
-    def project(self, points: Array, camera: str | CameraConfig = "") -> Array:
-        """Return (m, 2) pixel positions of (m, 3) world points, for overlays.
-
-        Points behind the camera give NaN.
-        """
-        matrix, projection = self._matrices(camera)
-        homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
-        clip = homogeneous @ (projection @ matrix).T
-        scaled = clip[:, :2] / np.where(clip[:, 3:4] > 1e-9, clip[:, 3:4], np.nan)
-        pixels: Array = np.stack(
-            [
-                (0.5 + 0.5 * scaled[:, 0]) * self.width,
-                (0.5 - 0.5 * scaled[:, 1]) * self.height,
-            ],
-            axis=1,
-        )
-        return pixels
-
-    def _matrices(self, camera: str | CameraConfig) -> tuple[Array, Array]:
-        """(4, 4) view and projection of a camera."""
-        view = self._camera(camera)
-        away = float(np.linalg.norm(np.subtract(view.position_m, view.target_m)))
-        matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
-        projection = pybullet.computeProjectionMatrixFOV(
-            view.field_of_view_deg,
-            self.width / self.height,
-            _NEAR_M,
-            max(8.0, 2.0 * self._reach + 2.0 * away),
-        )
-        return np.reshape(matrix, (4, 4)).T, np.reshape(projection, (4, 4)).T
+    def _place(
+        self, state: State, mouth: Array | None, food: float, objects: Array | None
+    ) -> None:
+        """Put everything where a state has it."""
+        joints = state.actuator_position[-len(self._joints) :].tolist()
+        for joint, value in zip(self._joints, joints, strict=True):
+            self._call(pybullet.resetJointState, self._body, joint, value)
+        if self.robot.base is not None:
+            self._place_base(state.base_pose_in_world)
+        self._place_people(state.people, mouth)
+        for body, pose in zip(self._objects, state.objects_pose_in_world, strict=False):
+            self._move(body, pose[:3].tolist(), pose[3:].tolist())
+        self._place_boxes(np.zeros((0, 10)) if objects is None else objects)
+        x, y, z = state.tool_pose_in_world[:3].tolist()
+        self._move(self._food, (x, y, z + 0.006) if food > 0.05 else _HIDDEN)
 
     def _mask(self, picture: Image, seen: npt.NDArray[Any], mask: str) -> None:
         """Paint over every person's face, or all of them, each in a colour of its own."""
@@ -233,6 +211,56 @@ class Picture:
                 if mask == "person" or s in _FACE_SEGMENTS
             ]
             mask_pixels(picture, np.isin(seen, chosen))
+
+    def _ground_pixels(self, seen: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Mark pixels of floor and ground, and of furniture that may be a floor."""
+        shown = np.zeros(seen.shape, dtype=np.uint8)
+        shown[np.isin(seen, self._low)] = LOW
+        shown[np.isin(seen, [*self._floors, *self._around])] = GROUND
+        return shown
+
+    def project(self, points: Array, camera: str | CameraConfig = "") -> Array:
+        """Return (m, 2) pixel positions of (m, 3) world points, for overlays."""
+        matrix, projection = self._matrices(camera)
+        homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+        clip = homogeneous @ (projection @ matrix).T
+        scaled = clip[:, :2] / np.maximum(clip[:, 3:4], 1e-9)
+        pixels: Array = np.stack(
+            [
+                (0.5 + 0.5 * scaled[:, 0]) * self.width,
+                (0.5 - 0.5 * scaled[:, 1]) * self.height,
+            ],
+            axis=1,
+        )
+        return pixels
+
+    def _matrices(self, camera: str | CameraConfig) -> tuple[Array, Array]:
+        """(4, 4) view and projection of a camera."""
+        view = self._camera(camera)
+        matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
+        projection = pybullet.computeProjectionMatrixFOV(
+            view.field_of_view_deg, self.width / self.height, 0.05, self._far_m
+        )
+        return np.reshape(matrix, (4, 4)).T, np.reshape(projection, (4, 4)).T
+
+    def trace(
+        self, line: Outline, camera: str | CameraConfig = ""
+    ) -> list[npt.NDArray[np.int32]]:
+        """Return (k, 2) places of every part of a line that is before the camera.
+
+        In sixteenths of a pixel, as OpenCV draws them with ``shift=4``.
+        """
+        view, points = self._camera(camera), line.points
+        if line.closed:
+            points = np.concatenate([points, points[:1]])
+        share = np.linspace(0.0, 1.0, 9)[:-1, None]
+        pieces = [a + share * (b - a) for a, b in pairwise(points)]
+        fine = np.concatenate([*pieces, points[-1:]])
+        eye = np.array(view.position_m)
+        ahead = (fine - eye) @ (np.array(view.target_m) - eye) > 0.1
+        pixels = np.clip(16.0 * self.project(fine, view), -6e4, 6e4).astype(np.int32)
+        runs = np.split(np.arange(len(fine)), np.flatnonzero(np.diff(ahead)) + 1)
+        return [pixels[run] for run in runs if len(run) > 1 and ahead[run[0]]]
 
     def close(self) -> None:
         """Release the world; twice does no harm."""
@@ -267,7 +295,7 @@ class Picture:
             )
         # A mesh of several materials gets the last one's colour, which may be black.
         for shape in self._call(pybullet.getVisualShapeData, body):
-            if max(shape[7][:3]) < 0.35:
+            if shape[2] == pybullet.GEOM_MESH and max(shape[7][:3]) < 0.35:
                 self._call(pybullet.changeVisualShape, body, shape[1], rgbaColor=_COVER)
         return int(body)
 
@@ -279,37 +307,15 @@ class Picture:
             )
         return [names[name] for name in self.robot.joint_names]
 
-    def _place_robot(self, state: State) -> None:
-        joints = state.actuator_position[-len(self._joints) :] if self._joints else ()
-        for joint, value in zip(self._joints, joints, strict=True):
-            self._call(pybullet.resetJointState, self._body, joint, float(value))
-        # Bullet places the centre of mass of the first link, not its frame.
-        base = state.base_pose_in_world
-        place = pybullet.multiplyTransforms(
-            base[:3].tolist(), base[3:].tolist(), *self._inertial
+    def _place_base(self, pose: Array) -> None:
+        """Put a robot that drives where it is; its frame is not its centre of mass."""
+        place, turn = self._call(
+            pybullet.multiplyTransforms,
+            pose[:3].tolist(),
+            pose[3:].tolist(),
+            *self._inertial,
         )
-        self._move(self._body, *place)
-
-    def _place_objects(self, objects: Array) -> None:
-        if objects.ndim != 2 or objects.shape[1] != 10:
-            raise ContractError(
-                f"objects for a picture have the shape {objects.shape}, expected (K, 10)"
-            )
-        for k, row in enumerate(objects):
-            size = tuple(row[7:].tolist())
-            drawn = self._objects.get(k)
-            if drawn is None or drawn[1] != size:
-                if drawn is not None:
-                    self._call(pybullet.removeBody, drawn[0])
-                body = self._shape(
-                    pybullet.GEOM_BOX,
-                    _OBJECT_COLORS[k % len(_OBJECT_COLORS)],
-                    halfExtents=[0.5 * s for s in size],
-                )
-                drawn = self._objects[k] = (body, size)
-            self._move(drawn[0], row[:3].tolist(), row[3:7].tolist())
-        for k in [k for k in self._objects if k >= len(objects)]:
-            self._call(pybullet.removeBody, self._objects.pop(k)[0])
+        self._call(pybullet.resetBasePositionAndOrientation, self._body, place, turn)
 
     def _shape(self, kind: int, color: tuple[float, ...], **size: Any) -> int:
         visual = self._call(
@@ -323,10 +329,9 @@ class Picture:
 
     def _segment(self, s: int, radius: float, length: float) -> int:
         shape = capsule_parts(sectors=24, rings=8).shape(radius, length)
-        count = len(shape["fileNames"])
         visual = self._call(
             pybullet.createVisualShapeArray,
-            shapeTypes=[pybullet.GEOM_MESH] * count,
+            shapeTypes=[pybullet.GEOM_MESH] * len(shape["fileNames"]),
             **shape,
         )
         body = self._call(pybullet.createMultiBody, 0.0, -1, visual, (0, 0, 0))
@@ -334,29 +339,63 @@ class Picture:
         self._call(pybullet.changeVisualShape, body, -1, rgbaColor=_COLORS[s])
         return int(body)
 
-    def _furnish(self, backdrop: bool) -> None:
-        scene = self.config.scene
-        edges = [
-            (abs(b.center_m[i]) + 0.5 * b.size_m[i], b.center_m[1] + 0.5 * b.size_m[1])
-            for b in scene.boxes
-            for i in (0, 1)
-        ]
-        side = max([3.0, *(edge + 1.5 for edge, _ in edges)])
-        if self.robot.base is not None:
-            side *= 2.5
-        self._reach = side
-        self._floor_place = (0.5, 0.0, -0.01)
-        self._floor = self._shape(
-            pybullet.GEOM_BOX, _FLOOR_COLOR, halfExtents=(side, side, 0.01)
-        )
-        self._move(self._floor, self._floor_place)
-        if backdrop:
-            wall = self._shape(
-                pybullet.GEOM_BOX,
-                (0.93, 0.95, 0.95, 1.0),
-                halfExtents=(side, 0.02, 1.6),
+    def _place_boxes(self, boxes: Array) -> None:
+        if boxes.ndim != 2 or boxes.shape[1] != 10:
+            raise ContractError(
+                f"objects for a picture have the shape {boxes.shape}, expected (K, 10)"
             )
-            self._move(wall, (0.5, max([1.6, *(y + 0.3 for _, y in edges)]), 1.6))
+        for k, row in enumerate(boxes):
+            size = tuple(row[7:].tolist())
+            drawn = self._boxes.get(k)
+            if drawn is None or drawn[1] != size:
+                if drawn is not None:
+                    self._call(pybullet.removeBody, drawn[0])
+                color = _OBJECT_COLORS[k % len(_OBJECT_COLORS)]
+                half = [0.5 * s for s in size]
+                body = self._shape(pybullet.GEOM_BOX, color, halfExtents=half)
+                drawn = self._boxes[k] = (body, size)
+            self._move(drawn[0], row[:3].tolist(), row[3:7].tolist())
+        for k in [k for k in self._boxes if k >= len(boxes)]:
+            self._call(pybullet.removeBody, self._boxes.pop(k)[0])
+
+    def _lay_around(self, surface: Surface) -> list[int]:
+        """Lay even ground around a height map, which it must not cover."""
+        low = surface.origin_m + 0.5 * surface.cell_m
+        high = low + (np.array(surface.height_m.shape) - 1) * surface.cell_m
+        level = float(np.median(surface.height_m))
+        far, bodies = 40.0, []
+        for x0, x1, y0, y1 in (
+            (-far, low[0], -far, far),
+            (high[0], far, -far, far),
+            (low[0], high[0], -far, low[1]),
+            (low[0], high[0], high[1], far),
+        ):
+            if x1 <= x0 or y1 <= y0:
+                continue
+            half = (0.5 * (x1 - x0), 0.5 * (y1 - y0), 0.02)
+            bodies.append(self._shape(pybullet.GEOM_BOX, _AROUND, halfExtents=half))
+            middle = (0.5 * (x0 + x1), 0.5 * (y0 + y1), level - 0.02)
+            self._move(bodies[-1], middle)
+        return bodies
+
+    def _furnish(self) -> tuple[list[int], list[int]]:
+        """Place floor and furniture; return the floor's and the boxes' bodies."""
+        floors, low = [], []
+        scene = self.config.scene
+        if not scene.outdoors:
+            # A little lower than a floor that the scene may have of its own.
+            edges = [
+                abs(b.center_m[i]) + 0.5 * b.size_m[i]
+                for b in scene.boxes
+                for i in (0, 1)
+            ]
+            side = max([4.0, *(edge + 1.0 for edge in edges)])
+            floor = self._shape(
+                pybullet.GEOM_BOX,
+                (0.80, 0.80, 0.78, 1.0),
+                halfExtents=(side, side, 0.01),
+            )
+            floors.append(floor)
         for box in self.config.scene.boxes:
             body = self._shape(
                 pybullet.GEOM_BOX,
@@ -364,6 +403,7 @@ class Picture:
                 halfExtents=[0.5 * s for s in box.size_m],
             )
             self._move(body, box.center_m)
+            low.append(body)
         for cylinder in self.config.scene.cylinders:
             body = self._shape(
                 pybullet.GEOM_CYLINDER,
@@ -372,6 +412,7 @@ class Picture:
                 length=cylinder.height_m,
             )
             self._move(body, cylinder.center_m)
+        return floors, low
 
     def _move(self, body: int, position: Any, turn: Any = (0.0, 0.0, 0.0, 1.0)) -> None:
         self._call(pybullet.resetBasePositionAndOrientation, body, position, turn)
@@ -385,13 +426,13 @@ class Picture:
         while len(self._people) < len(people):
             self._people.append([-1] * SEGMENT_COUNT)
             self._radii.append([(0.0, 0.0)] * SEGMENT_COUNT)
-            self._lips.append(self._shape(pybullet.GEOM_SPHERE, _LIPS, radius=0.016))
+            self._lips.append(self._shape(pybullet.GEOM_SPHERE, _LIPS, radius=0.011))
         for p, capsules in enumerate(people):
             for s, row in enumerate(capsules):
                 self._place_segment(p, s, row)
         for p, lips in enumerate(self._lips):
-            shown = mouth is not None and p == 0
-            self._move(lips, mouth.tolist() if shown else _HIDDEN)  # type: ignore[union-attr]
+            visible = mouth is not None and p == 0
+            self._move(lips, mouth.tolist() if visible else _HIDDEN)  # type: ignore[union-attr]
 
     def _place_segment(self, p: int, s: int, row: Array) -> None:
         axis = row[3:6] - row[:3]

@@ -20,7 +20,14 @@ from physai.errors import ContractError
 from physai.plant.lidar import Lidar
 from physai.types import Array
 
-__all__ = ["FieldReading", "ScanGeometry", "clearance_along", "read_field"]
+__all__ = [
+    "FieldReading",
+    "ScanGeometry",
+    "clearance_along",
+    "read_field",
+    "straight_way",
+    "turning_way",
+]
 
 Flags = npt.NDArray[np.bool_]
 
@@ -193,8 +200,18 @@ def read_field(
 
 
 @numba.njit(cache=True)
-def _straight(x: float, y: float, box: Array, sign: float) -> float:
-    """Way until a box that goes along x touches a point."""
+def straight_way(x: float, y: float, box: Array, sign: float) -> float:
+    """Return the way until a box that goes along x touches a point [m].
+
+    Args:
+        x: The point in the box's frame [m], with ``y``.
+        y: The same.
+        box: (4,) rear, front, right, left [m].
+        sign: 1 ahead, -1 back.
+
+    Returns:
+        0 where it touches now; infinity if it never does.
+    """
     if not box[2] <= y <= box[3]:
         return math.inf
     if box[0] <= x <= box[1]:
@@ -204,11 +221,18 @@ def _straight(x: float, y: float, box: Array, sign: float) -> float:
 
 
 @numba.njit(cache=True)
-def _turn_until(x: float, y: float, box: Array, curvature: float, sign: float) -> float:
-    """Way of the box's frame along its circle until the box touches a point.
+def turning_way(x: float, y: float, box: Array, curvature: float, sign: float) -> float:
+    """Return the way of a box's frame along its circle until it touches a point [m].
 
     Seen from the robot the point turns the other way about the centre (0, 1/k); it
-    touches where its circle crosses an edge.
+    touches where its circle crosses an edge. Arguments as of :func:`straight_way`.
+
+    Args:
+        x: The point [m], with ``y``.
+        y: The same.
+        box: (4,) rear, front, right, left [m].
+        curvature: Not 0; positive to the left [1/m].
+        sign: 1 ahead, -1 back.
     """
     if box[0] <= x <= box[1] and box[2] <= y <= box[3]:
         return 0.0
@@ -251,9 +275,9 @@ def _clear(
             continue
         x, y = origin[0] + r * directions[i, 0], origin[1] + r * directions[i, 1]
         if abs(curvature) < 1e-6:
-            way = _straight(x, y, box, sign)
+            way = straight_way(x, y, box, sign)
         else:
-            way = _turn_until(x, y, box, curvature, sign)
+            way = turning_way(x, y, box, curvature, sign)
         if way < best:
             best, ray = way, i
     return best, ray

@@ -1,8 +1,8 @@
 """The plant on the other side of a rosbridge: a real robot, or a virtual one.
 
 Commands pass a gate: nothing is sent before a person has armed it, and every reconnect
-disarms it again. Ages are measured here, on arrival, and grow when nothing comes; the
-guard decides what is too old. The stop is a service and a topic: a *software* stop. A
+disarms it again. Ages are measured here, from arrival and stamp, and grow when nothing
+comes; the guard decides what is too old. The stop is a service and a topic: a *software* stop. A
 hardware emergency stop is a separate circuit whose state is only read.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from physai.config import Config, load
 from physai.errors import ContractError, LinkError
 from physai.plant import messages
 from physai.plant.bridge import Node
+from physai.plant.lateness import Lateness
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
@@ -65,6 +67,15 @@ class BridgeConfig(Config):
     tool_force: TopicConfig
     people: TopicConfig
     extras: TopicConfig
+    odometry: TopicConfig | None = None
+    """``nav_msgs/Odometry``; a robot that drives needs it."""
+    base_command: TopicConfig | None = None
+    """``geometry_msgs/TwistStamped``: the base's part of every command again, for a
+    base with a controller of its own."""
+    scan: TopicConfig | None = None
+    """``sensor_msgs/LaserScan``; a robot with a lidar needs it. Its driver must report
+    no return as the largest range: JSON has no infinity, and null counts as near."""
+    objects: TopicConfig | None = None
     stop_topic: TopicConfig
     emergency_stop_topic: TopicConfig
     stop_service: TopicConfig
@@ -170,17 +181,50 @@ class RosPlant:
         self._people = np.zeros((0, SEGMENT_COUNT, 7))
         self._people_age, self._frame_age = np.zeros(0), math.inf
         self._extras, self._extras_age = np.zeros(0), np.zeros(0)
-        self._arrived = dict.fromkeys(
-            ("joints", "force", "people", "extras"), -math.inf
-        )
+        self._twist = np.zeros(6)
+        self._ranges, self._objects = np.zeros(0), np.zeros((0, 7))
+        self._objects_age = np.zeros(0)
+        self._sources = self._list_sources()
+        self._arrived = dict.fromkeys(self._sources, -math.inf)
+        self._late = dict.fromkeys(self._sources, 0.0)
+        self._lateness = {name: Lateness() for name in self._sources}
         self._node: Node | None = None
         self.armed = False
         self.late_periods = self.consecutive_late = 0
         self._steps, self._deadline = 0, math.inf
         self._sent = Command(np.zeros(n), np.zeros(len(robot.tool_channels)), 0.0, -1)
         self._start = time.monotonic()
+        # Commands are stamped on one clock over all sessions, so that the robot can
+        # tell an old command from a new session; a step of that clock shows there.
+        self._epoch = time.time() - time.monotonic()
         self._url = url or h.url
         self.emergency_stop = self.stopped = False
+
+    def _list_sources(self) -> dict[str, tuple[TopicConfig, Callable[[Any], None]]]:
+        """Return every source of the state with its topic and who takes it in.
+
+        Raises:
+            ContractError: If the profile lacks one that the robot needs.
+        """
+        h = self.hardware
+        found: dict[str, tuple[TopicConfig, Callable[[Any], None]]] = {
+            "joints": (h.joint_states, self._on_joints),
+            "force": (h.tool_force, self._on_force),
+            "people": (h.people, self._on_people),
+            "extras": (h.extras, self._on_extras),
+        }
+        for name, topic, take, needed in (
+            ("odometry", h.odometry, self._on_odometry, self.robot.base),
+            ("scan", h.scan, self._on_scan, self.robot.lidar),
+            ("objects", h.objects, self._on_objects, None),
+        ):
+            if topic is not None:
+                found[name] = (topic, take)
+            elif needed is not None:
+                raise ContractError(
+                    f"hardware {h.name}: {self.robot.name} needs the topic {name}"
+                )
+        return found
 
     def connect(self) -> None:
         """Open the link; :meth:`reset` does it if nobody did.
@@ -193,18 +237,8 @@ class RosPlant:
         h = self.hardware
         self._node = Node("physai", self._url, h.allowed())
         self._subscriptions = [
-            self.node.create_subscription(
-                h.joint_states.type, h.joint_states.name, self._on_joints
-            ),
-            self.node.create_subscription(
-                h.tool_force.type, h.tool_force.name, self._on_force
-            ),
-            self.node.create_subscription(
-                h.people.type, h.people.name, self._on_people
-            ),
-            self.node.create_subscription(
-                h.extras.type, h.extras.name, self._on_extras
-            ),
+            self.node.create_subscription(topic.type, topic.name, take)
+            for topic, take in self._sources.values()
         ]
         self.node.create_subscription(
             h.emergency_stop_topic.type,
@@ -216,6 +250,11 @@ class RosPlant:
         )
         self._commands = self.node.create_motion_publisher(
             h.command.type, h.command.name
+        )
+        self._base_commands = (
+            self.node.create_motion_publisher(h.base_command.type, h.base_command.name)
+            if h.base_command is not None
+            else None
         )
         self._stop_topic = self.node.create_publisher(
             h.stop_topic.type, h.stop_topic.name
@@ -303,8 +342,13 @@ class RosPlant:
         """Return the newest state; every age grows until something new arrives."""
         now = time.monotonic()
         with self._lock:
-            age = {name: now - arrived for name, arrived in self._arrived.items()}
+            age = {
+                name: now - arrived + self._late[name]
+                for name, arrived in self._arrived.items()
+            }
             position = self._position.copy()
+            if "odometry" in age:
+                self.kinematics.set_base(self._base)
             if np.isfinite(position).all():
                 self.kinematics.update(position)
             return State(
@@ -313,9 +357,9 @@ class RosPlant:
                 position,
                 self._velocity.copy(),
                 self._effort.copy(),
-                age["joints"],
-                self._base,
-                np.zeros(6),
+                max(age["joints"], age.get("odometry", 0.0)),
+                self._base.copy(),
+                self._twist.copy(),
                 self.kinematics.tool_pose().copy(),
                 self._force.copy(),
                 age["force"],
@@ -323,10 +367,10 @@ class RosPlant:
                 np.full((len(self._people), SEGMENT_COUNT, 3), np.nan),
                 self._people_age + age["people"],
                 self._frame_age + age["people"],
-                np.zeros((0, 7)),
-                np.zeros(0),
-                np.zeros(0),
-                0.0,
+                self._objects.copy(),
+                self._objects_age + age.get("objects", 0.0),
+                self._ranges.copy(),
+                age.get("scan", 0.0),
                 self._extras.copy(),
                 self._extras_age + age["extras"],
             )
@@ -353,7 +397,18 @@ class RosPlant:
             time.monotonic() - self._start,
             command.sequence,
         )
-        if not self._commands.publish(messages.command_message(stamped, self.joints)):
+        wire = Command(
+            stamped.actuator_velocity,
+            stamped.tool,
+            self._epoch + time.monotonic(),
+            stamped.sequence,
+        )
+        sent = self._commands.publish(messages.command_message(wire, self.joints))
+        if sent and self._base_commands is not None:
+            sent = self._base_commands.publish(
+                messages.base_message(stamped, wire.stamp_s)
+            )
+        if not sent:
             self.armed = False
             return zero
         self._sent = stamped
@@ -396,13 +451,23 @@ class RosPlant:
         position, velocity, effort = messages.parse_joints(message, self.joints)
         with self._lock:
             self._position, self._velocity, self._effort = position, velocity, effort
-            self._arrived["joints"] = time.monotonic()
+            self._note("joints", message)
 
     def _on_force(self, message: dict[str, Any]) -> None:
         force = messages.parse_wrench(message)
         with self._lock:
             self._force = force
-            self._arrived["force"] = time.monotonic()
+            self._note("force", message)
+
+    def _note(self, source: str, message: dict[str, Any]) -> None:
+        """Keep when a stamped source arrived, and how late it was."""
+        now = time.monotonic()
+        late = self._lateness[source].measure(now, messages.stamp_of(message))
+        self._arrived[source], self._late[source] = now, late
+        if not math.isfinite(late):
+            raise LinkError(
+                f"{source}: the header carries no time stamp, so its age is unknown"
+            )
 
     def _on_people(self, message: dict[str, Any]) -> None:
         people, ages, frame_age = messages.parse_people(message)
@@ -420,6 +485,25 @@ class RosPlant:
         with self._lock:
             self._extras, self._extras_age = np.split(values, 2)
             self._arrived["extras"] = time.monotonic()
+
+    def _on_odometry(self, message: dict[str, Any]) -> None:
+        pose, twist = messages.parse_odometry(message)
+        with self._lock:
+            self._base, self._twist = pose, twist
+            self._note("odometry", message)
+
+    def _on_scan(self, message: dict[str, Any]) -> None:
+        assert self.robot.lidar is not None
+        ranges = messages.parse_scan(message, self.robot.lidar)
+        with self._lock:
+            self._ranges = ranges
+            self._note("scan", message)
+
+    def _on_objects(self, message: dict[str, Any]) -> None:
+        poses, ages = messages.parse_objects(message)
+        with self._lock:
+            self._objects, self._objects_age = poses, ages
+            self._arrived["objects"] = time.monotonic()
 
     def _on_stop(self, message: dict[str, Any]) -> None:
         self.stopped = bool(message.get("data", True))

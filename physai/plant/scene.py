@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from pydantic import Field
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
 
 from physai.config import Config
+from physai.types import Array
 
-__all__ = ["BoxConfig", "SceneConfig"]
+__all__ = ["BoxConfig", "ObjectConfig", "Outline", "SceneConfig", "Surface"]
 
 Positive = Annotated[float, Field(gt=0.0)]
 Color = tuple[float, float, float]
@@ -23,6 +26,28 @@ class BoxConfig(Config):
     color: Color = (0.7, 0.6, 0.5)
     solid: bool = True
     """Whether the robot can touch it; False is for pictures only."""
+    friction: Positive = 0.25
+    """Of two faces like this; between two bodies the geometric mean holds."""
+
+
+class ObjectConfig(Config):
+    """A box that moves, such as a case; the scenario says where, and whether at all."""
+
+    name: str
+    kind: str
+    size_m: tuple[Positive, Positive, Positive]
+    com_offset_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Centre of mass from the middle, in the box's frame."""
+    color: Color = (0.76, 0.60, 0.42)
+
+    @model_validator(mode="after")
+    def _inside(self) -> ObjectConfig:
+        for offset, size in zip(self.com_offset_m, self.size_m, strict=True):
+            if not abs(offset) < 0.5 * size:
+                raise ValueError(
+                    f'object "{self.name}": its centre of mass lies outside of it'
+                )
+        return self
 
 
 class CylinderConfig(Config):
@@ -43,8 +68,41 @@ class CameraConfig(Config):
     field_of_view_deg: Annotated[float, Field(gt=5.0, lt=120.0)] = 45.0
 
 
+class Surface(NamedTuple):
+    """Ground that changes, for pictures.
+
+    Attributes:
+        origin_m: (2,) corner with the smallest x and y, world [m].
+        cell_m: Size of a cell [m].
+        height_m: (nx, ny) at the cells' middles [m].
+        loose: (nx, ny) whether loose soil lies there.
+    """
+
+    origin_m: Array
+    cell_m: float
+    height_m: Array
+    loose: npt.NDArray[np.bool_]
+
+
+class Outline(NamedTuple):
+    """A line that is drawn over pictures: a design, a pipe, an area.
+
+    Attributes:
+        points: (m, 3) in the world [m].
+        color: RGB, 0 to 255.
+        closed: Whether the last point joins the first.
+    """
+
+    points: Array
+    color: tuple[int, int, int]
+    closed: bool
+
+
 class SceneConfig(Config):
     """Section ``scene`` of the plant."""
+
+    outdoors: bool = False
+    """Open ground to the horizon instead of a room's floor and wall (pictures)."""
 
     boxes: tuple[BoxConfig, ...] = ()
     cylinders: tuple[CylinderConfig, ...] = ()

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from physai.config import Config
+from physai.plant.tracker import correlated_noise
 from physai.randomness import generator
 from physai.types import Array
 
-__all__ = ["ForceSensor", "JointSensor", "SensorConfig"]
+__all__ = [
+    "ForceSensor",
+    "JointSensor",
+    "LocalisationConfig",
+    "PoseSensor",
+    "SensorConfig",
+    "displaced",
+]
 
 NonNegative = Annotated[float, Field(ge=0.0)]
 
@@ -24,6 +33,57 @@ class SensorConfig(Config):
     force_sigma_n: NonNegative
     force_time_constant_s: Annotated[float, Field(gt=0.0)]
     source: str
+
+
+class LocalisationConfig(Config):
+    """How well a robot that drives knows where it is."""
+
+    position_sigma_m: NonNegative
+    yaw_sigma_rad: NonNegative
+    correlation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    """Of successive control steps."""
+    source: str
+
+
+class PoseSensor:
+    """Pose of the base with bounded, correlated noise in x, y and yaw.
+
+    Args:
+        config: Figures.
+        seed: Seed of the episode.
+        steps: Control steps that an episode can have.
+    """
+
+    def __init__(self, config: LocalisationConfig, seed: int, steps: int) -> None:
+        unit = correlated_noise(
+            generator(seed, "sensor.localisation"),
+            (steps + 2, 3),
+            1.0,
+            config.correlation,
+        )
+        scale = [config.position_sigma_m, config.position_sigma_m, config.yaw_sigma_rad]
+        self._noise = unit * np.array(scale)
+
+    def read(self, step: int, pose: Array) -> Array:
+        """Return the measured (7,) pose of one control step."""
+        return displaced(pose, *self._noise[min(step, len(self._noise) - 1)].tolist())
+
+
+def displaced(pose: Array, x: float, y: float, yaw: float) -> Array:
+    """Return a (7,) pose moved by x and y [m] and turned about the vertical [rad]."""
+    measured = pose.copy()
+    measured[0] += x
+    measured[1] += y
+    s, c = math.sin(0.5 * yaw), math.cos(0.5 * yaw)
+    qx, qy, qz, qw = pose[3:7].tolist()
+    # A turn about the world's vertical comes before the pose's own rotation.
+    measured[3:7] = (
+        c * qx - s * qy,
+        c * qy + s * qx,
+        c * qz + s * qw,
+        c * qw - s * qz,
+    )
+    return measured
 
 
 class JointSensor:

@@ -9,17 +9,21 @@ forces back. Afterwards trackers and sensors look at the result.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from physai.body.behaviour import PersonView
-from physai.body.person import SEGMENT_COUNT, Person
+from physai.body.people import AnyPerson, make_person
+from physai.body.person import SEGMENT_COUNT
 from physai.body.regions import load_regions
+from physai.body.walker import Walker
 from physai.errors import ConfigError, ContractError
 from physai.plant.contact import ContactModel
-from physai.plant.dynamics import Dynamics
+from physai.plant.dynamics import BaseStart, Dynamics, MobileDynamics
 from physai.plant.faults import FaultInjector
-from physai.plant.meal import Meal
+from physai.plant.ground import Ground
+from physai.plant.lidar import Lidar, mounted_lidar
 from physai.plant.motion import (
     closing_speed,
     middle_velocity,
@@ -27,12 +31,20 @@ from physai.plant.motion import (
     ramp,
     see_robot,
 )
+from physai.plant.own_motion import OwnMotion
+from physai.plant.process import Locator, Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
-from physai.plant.sensors import ForceSensor, JointSensor
+from physai.plant.scene import Outline, Surface
+from physai.plant.sensors import ForceSensor, JointSensor, PoseSensor
+from physai.plant.sight import Sight
 from physai.plant.tracker import BodyTracker
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.types import Array, Command, Contact, State, Truth
+
+if TYPE_CHECKING:
+    from physai.plant.camera import Camera
+    from physai.plant.camera_world import CameraWorld
 
 __all__ = ["SimulatedPlant"]
 
@@ -62,6 +74,12 @@ class SimulatedPlant:
             )
         self.base_pose = config.base_pose
         self.base_pose.setflags(write=False)
+        self._mobile: MobileDynamics | None = None
+        self._ground: Ground | None = None
+        if robot.base is not None:
+            self._mobile = cast(MobileDynamics, dynamics)
+            uneven = config.ground is not None and config.ground.heights.kind != "flat"
+            self._ground = self._mobile.ground if uneven else None
         self.kinematics = Kinematics(robot, self.base_pose)
         self._count = len(robot.actuator_names)
         self._fingers = (
@@ -72,8 +90,19 @@ class SimulatedPlant:
         utensils = np.flatnonzero(robot.shapes.utensil)
         self._tip = int(utensils[-1]) if len(utensils) else -1
         self._regions = load_regions()
-        self.people: list[Person] = []
+        self._make_process: Any = None
+        if config.process is not None:
+            self._make_process, self._values = load_process(config.process)
+        self._lidar: Lidar | None = None
+        if config.lidar is not None:
+            self._lidar = self._make_lidar(config)
+        eye = config.tracker.eye
+        self._sight = None if eye is None else Sight(eye, config.scene, self.kinematics)
+        self._cameras: list[Camera] = []
+        self._camera_world: CameraWorld | None = None
+        self.people: list[AnyPerson] = []
         self._contact: ContactModel | None = None
+        self._own = None if robot.base is None else OwnMotion(robot, self.period_s)
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
         self.time_s, self.step_count = 0.0, 0
         self.last_contact: Contact
@@ -100,23 +129,68 @@ class SimulatedPlant:
         self.time_s, self.step_count = 0.0, 0
         self._target, self._velocity = np.zeros(self._count), np.zeros(self._count)
         self._stopped: int | None = None
-        self.dynamics.reset(np.array(scenario.robot_position_rad))
+        self._place_robot(scenario)
         self._place_people(scenario)
         seed = scenario.seed
         self._joints = JointSensor(self.config.sensors, self._count, seed, steps)
         self._force = ForceSensor(self.config.sensors, seed, steps, self.substep_s)
         self._tracker = BodyTracker(
-            self.config.tracker, len(self.people), seed, steps, self.config.control_hz
+            self.config.tracker,
+            len(self.people),
+            seed,
+            steps,
+            self.config.control_hz,
+            self._sight,
         )
-        self._meal = (
-            Meal(self.config.meal, scenario, self.robot, steps)
-            if self.config.meal is not None and self.people
+        if self._lidar is not None:
+            self._lidar.reset(seed)
+        for camera in self._cameras:
+            camera.reset(seed)
+        self._pose_sensor = (
+            PoseSensor(self.config.localisation, seed, steps)
+            if self.config.localisation is not None
             else None
         )
+        self._process: Process | None = (
+            self._make_process(self._values, scenario, self.robot, self.dynamics, steps)
+            if self._make_process is not None
+            else None
+        )
+        self._acting = bool(getattr(self._process, "acting", False))
+        self._locator = self._process if isinstance(self._process, Locator) else None
+        self._measure_objects = getattr(self._process, "measured_objects", None)
         self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
         self._look()
         self._assemble()
         return self._state
+
+    def _make_lidar(self, config: PlantConfig) -> Lidar:
+        if self.robot.lidar is None:
+            raise ConfigError(f"plant.lidar: {self.robot.name} carries no lidar")
+        assert config.lidar is not None
+        mounted = mounted_lidar(self.robot.lidar, config.lidar)
+        if self._ground is not None:
+            # What uneven ground returns is taken out by the site's map.
+            mounted = mounted.model_copy(update={"floor_z_m": None})
+        return Lidar(mounted, self.robot, config.scene)
+
+    def watch(self) -> None:
+        """Switch the cameras on: from the next reset on, states have images.
+
+        Raises:
+            ConfigError: If the plant has no camera.
+        """
+        from physai.plant.camera import Camera
+        from physai.plant.camera_world import CameraWorld
+
+        if not self.config.cameras:
+            raise ConfigError("plant.cameras: there is none, so nothing can be watched")
+        if not self._cameras:
+            self._camera_world = CameraWorld(self.config.scene)
+            self._cameras = [
+                Camera(camera, self.robot, self._camera_world, name)
+                for name, camera in self.config.cameras.items()
+            ]
 
     def read(self) -> State:
         """Return what sensors and trackers say."""
@@ -137,6 +211,8 @@ class SimulatedPlant:
             )
         if self._stopped is None:
             self._target[:] = asked.actuator_velocity
+        if self._process is not None:
+            self._process.command(asked.tool, self._stopped is not None)
         return Command(self._target.copy(), asked.tool, asked.stamp_s, asked.sequence)
 
     def stop(self, category: int) -> None:
@@ -160,28 +236,70 @@ class SimulatedPlant:
         self._step_physics()
         self.step_count += 1
         self.time_s = self.step_count * self.period_s
-        self.dynamics.read()
-        self.kinematics.update(self.dynamics.position)
-        self.kinematics.capsule_velocity(self.dynamics.velocity)
-        self._fresh = True
+        self._look_at_robot()
         assert self._contact is not None
         self.last_contact = self._contact.contact()
-        if self._meal is not None:
-            self._meal.advance(
-                self.period_s, self.kinematics, self.people[0], self.last_contact
+        if self._own is not None:
+            self.last_contact = self._own.judge(
+                self.last_contact,
+                self.dynamics.velocity,
+                self._velocity,
+                self.kinematics,
+            )
+        if self._process is not None:
+            self._process.advance(
+                self.period_s, self.kinematics, self.people, self.last_contact
             )
         self._look()
         self._assemble()
 
+    def surface(self) -> Surface | None:
+        """Return ground that a process changes, for pictures; None without."""
+        look = getattr(self._process, "surface", None)
+        return None if look is None else look()
+
+    def outlines(self) -> list[Outline]:
+        """Return lines that a process has drawn over pictures."""
+        look = getattr(self._process, "outlines", None)
+        return [] if look is None else look()
+
     def close(self) -> None:
         """Release the engine; twice does no harm."""
         self.dynamics.close()
+        if self._camera_world is not None:
+            self._camera_world.close()
+
+    def _place_robot(self, scenario: Scenario) -> None:
+        position = np.array(scenario.robot_position_rad)
+        if self._mobile is None:
+            self.dynamics.reset(position)
+        else:
+            pose = self.base_pose if scenario.base is None else scenario.base.pose
+            self._mobile.reset(
+                position,
+                BaseStart(
+                    pose=pose,
+                    payload_kg=scenario.payload_kg,
+                    friction_scale=scenario.friction_scale,
+                ),
+            )
+        self._look_at_robot()
+
+    def _look_at_robot(self) -> None:
+        """Take posture and velocity of the robot out of the engine."""
+        self.dynamics.read()
+        self._follow()
+        self.kinematics.capsule_velocity(self.dynamics.velocity)
+        self._fresh = True
+
+    def _follow(self) -> None:
+        if self._mobile is not None:
+            self.kinematics.set_base(self._mobile.base_pose)
+        self.kinematics.update(self.dynamics.position)
 
     def _place_people(self, scenario: Scenario) -> None:
         self.people = [
-            Person(
-                person, person.seat, person.behaviours, scenario.seed, f"person{index}"
-            )
+            make_person(person, scenario.seed, f"person{index}")
             for index, person in enumerate(scenario.people)
         ]
         count = len(self.people)
@@ -195,14 +313,16 @@ class SimulatedPlant:
             self._no_age = np.zeros(count)
             self._no_age.setflags(write=False)
         self._contact.reset()
+        if self._own is not None:
+            self._own.reset()
         self._speeds[:] = 0.0
-        self.kinematics.update(self.dynamics.position)
-        self.kinematics.capsule_velocity(self.dynamics.velocity)
-        self._fresh = True
         self.last_contact = self._contact.contact()
 
     def _update_view(self) -> None:
         view, k = self._view, self.kinematics
+        forward = k.link_rotation[0, :, 0]
+        view.base_position[:] = k.link_position[0]
+        view.base_yaw_rad = math.atan2(forward[1], forward[0])
         view.utensil_distance_m = see_robot(
             k.capsules(),
             k.tool_position,
@@ -217,6 +337,8 @@ class SimulatedPlant:
         self._update_view()
         end_s = self.time_s + self.period_s
         for index, person in enumerate(self.people):
+            if self._ground is not None and isinstance(person, Walker):
+                person.set_floor(self._ground.height(*person.place))
             person.advance(end_s, self.period_s, self._view)
             self._speeds[index] = person.capsule_velocity
 
@@ -238,6 +360,7 @@ class SimulatedPlant:
             self._velocity,
             self._target,
             self.robot.acceleration_max,
+            self.robot.braking_max,
             h,
             self._set_points,
         )
@@ -251,19 +374,36 @@ class SimulatedPlant:
             else:
                 free = 1
                 self._touch(i / n)
-            for j in range(i, min(i + free, count)):
-                dynamics.set_velocity(self._set_points[j])
-                dynamics.step(1)
-            dynamics.step(min(free, i + free - max(i, count)))
+            if self._acting:
+                self._step_acting(i, i + free, count)
+            else:
+                for j in range(i, min(i + free, count)):
+                    dynamics.set_velocity(self._set_points[j])
+                    dynamics.step(1)
+                dynamics.step(min(free, i + free - max(i, count)))
             self._fresh = False
             i += free
 
+    def _step_acting(self, first: int, end: int, count: int) -> None:
+        """Physics steps with the forces of a process in each of them."""
+        dynamics, k, process = self.dynamics, self.kinematics, self._process
+        assert process is not None
+        for j in range(first, end):
+            if not self._fresh:
+                dynamics.read()
+                self._follow()
+            process.act(dynamics, k, self.substep_s)
+            if j < count:
+                dynamics.set_velocity(self._set_points[j])
+            dynamics.step(1)
+            self._fresh = False
+
     def _free_substeps(self, bound_m_s: float) -> int:
         """Return how many substeps need no look at contacts."""
+        if self._process is not None and self._process.near:
+            return 0
         if not self.people or self._contact is None:
             return self.config.substeps
-        if self._meal is not None and self._meal.near:
-            return 0
         return self._contact.substeps_until_possible(bound_m_s)
 
     def _touch(self, fraction: float) -> None:
@@ -272,7 +412,8 @@ class SimulatedPlant:
         assert contact is not None
         if not self._fresh:
             dynamics.read()
-            k.update(dynamics.position)
+            self._follow()
+            self._fresh = True
         capsules = k.capsules()
         velocity = k.capsule_velocity(dynamics.velocity)
         for index, person in enumerate(self.people):
@@ -281,10 +422,10 @@ class SimulatedPlant:
             )
             self._rotations[index] = person.segment_rotation
         exempt = None
-        if self._meal is not None:
-            exempt = self._meal.touch(
-                contact, self.people[0], fraction, capsules, velocity
-            )
+        if self._process is not None:
+            exempt = self._process.touch(contact, self.people, fraction, k)
+            if self._process.near and not self._acting:
+                self._process.act(dynamics, k, self.substep_s)
         count = contact.substep(
             self.substep_s,
             capsules,
@@ -314,8 +455,39 @@ class SimulatedPlant:
             capsules[index] = person.capsules
         self._capsules = capsules
         self._tracker.observe(self.time_s, capsules)
-        if self._meal is not None:
-            self._meal.look(self.time_s, self.step_count, self.people[0])
+        if self._lidar is not None:
+            self._lidar.observe(self.time_s, self.kinematics, capsules, self._boxes())
+        if self._process is not None:
+            self._process.look(self.time_s, self.step_count, self.people)
+        for camera in self._cameras:
+            camera.observe(self.time_s, self.kinematics, capsules, self._boxes())
+
+    def _boxes(self) -> Array | None:
+        """Return (K, 10) pose and size of the process's boxes; None without."""
+        boxes = getattr(self._process, "boxes", None)
+        return None if boxes is None else boxes()
+
+    def _images(self) -> dict[str, Any] | None:
+        """Return the images of every camera that has delivered one."""
+        if not self._cameras:
+            return None
+        return {k: v for c in self._cameras for k, v in (c.images or {}).items()}
+
+    def _whereabouts(self) -> tuple[Array, Array, Array]:
+        """Return true pose and twist of the base, and where the robot believes it is."""
+        if self._mobile is None:
+            return self.base_pose, _STILL_BASE, self.base_pose
+        base, twist = self._mobile.base_pose.copy(), self._mobile.base_twist.copy()
+        if self._locator is not None:
+            time_s, step = self.time_s, self.step_count
+            return (
+                base,
+                twist,
+                self._locator.locate(time_s, step, base, self.kinematics),
+            )
+        if self._pose_sensor is not None:
+            return base, twist, self._pose_sensor.read(self.step_count, base)
+        return base, twist, base
 
     def _assemble(self) -> None:
         """Build State and Truth; nothing of them is written to again."""
@@ -324,10 +496,27 @@ class SimulatedPlant:
         effort, tool = d.effort.copy(), self.kinematics.tool_pose().copy()
         measured, rate = self._joints.read(self.step_count, position, velocity)
         people = len(self.people)
+        tracks, drift = self._tracker.capsules, self._tracker.velocity
+        track_ages = self._tracker.ages(self.time_s)
+        listed = self._tracker.listed(self.time_s)
+        if listed is not None:
+            tracks, drift = tracks[listed], drift[listed]
+            track_ages = track_ages[listed]
+        ranges, range_age, true_ranges = _NONE, 0.0, _NONE
+        if self._lidar is not None:
+            ranges, range_age = self._lidar.range_m, self._lidar.age(self.time_s)
+            true_ranges = self._lidar.exact_range_m
         extras, ages, exact, none, more = _NONE, _NONE, _NONE, _NONE, _NONE
-        if self._meal is not None:
-            extras, ages = self._meal.extras(self.time_s)
-            exact, none, more = self._meal.truth(self.kinematics, self._capsules[0])
+        objects = seen = _NO_OBJECTS
+        still = found = _NONE
+        base, twist, place = self._whereabouts()
+        if self._process is not None:
+            exact, none, more = self._process.truth(self.kinematics, self._capsules)
+            extras, ages = self._process.extras(self.time_s)
+            objects = seen = self._process.objects()
+            still = found = np.zeros(len(objects))
+            if self._measure_objects is not None:
+                seen, found = self._measure_objects(self.time_s)
         force = self._force.read(self.step_count)
         state = State(
             self.time_s,
@@ -336,21 +525,22 @@ class SimulatedPlant:
             rate,
             effort,
             0.0,
-            self.base_pose,
-            _STILL_BASE,
+            place,
+            twist,
             tool,
             force,
             0.0,
-            self._tracker.capsules,
-            self._tracker.velocity,
-            self._tracker.ages(self.time_s),
+            tracks,
+            drift,
+            track_ages,
             self._tracker.frame_age(self.time_s) if people else 0.0,
-            _NO_OBJECTS,
-            _NONE,
-            _NONE,
-            0.0,
+            seen,
+            found,
+            ranges,
+            range_age,
             extras,
             ages,
+            self._images(),
         )
         if self._faults is not None:
             state = self._faults.apply_to_state(state, self.time_s)
@@ -363,8 +553,8 @@ class SimulatedPlant:
                 velocity,
                 effort,
                 0.0,
-                self.base_pose,
-                _STILL_BASE,
+                base,
+                twist,
                 tool,
                 force,
                 0.0,
@@ -372,9 +562,9 @@ class SimulatedPlant:
                 middle_velocity(self._speeds),
                 self._no_age,
                 0.0,
-                _NO_OBJECTS,
-                _NONE,
-                _NONE,
+                objects,
+                still,
+                true_ranges,
                 0.0,
                 exact,
                 none,

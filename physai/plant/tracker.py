@@ -12,16 +12,19 @@ from typing import Annotated
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from physai.body.person import SEGMENT_COUNT
 from physai.config import Config
+from physai.plant.sight import EyeConfig, Sight
 from physai.randomness import generator
 from physai.types import Array
 
 __all__ = ["BodyTracker", "TrackerConfig", "correlated_noise"]
 
 NonNegative = Annotated[float, Field(ge=0.0)]
+Flags = npt.NDArray[np.bool_]
 
 
 class TrackerConfig(Config):
@@ -34,12 +37,21 @@ class TrackerConfig(Config):
     """Of successive frames."""
     miss_rate: Annotated[float, Field(ge=0.0, lt=1.0)]
     """Share of frames without a result."""
+    eye: EyeConfig | None = None
+    """Where on the robot it looks from; None for a tracker that sees everybody."""
     source: str
 
     @property
     def bound_m(self) -> float:
         """Largest error of a coordinate axis [m]."""
         return 3.0 * self.sigma_m
+
+
+@numba.njit(cache=True)
+def _correlate(draws: Array, keep: float, add: float) -> None:
+    for k in range(1, draws.shape[0]):
+        for i in range(draws.shape[1]):
+            draws[k, i] = keep * draws[k - 1, i] + add * draws[k, i]
 
 
 def correlated_noise(
@@ -55,8 +67,7 @@ def correlated_noise(
     """
     fresh = rng.normal(0.0, 1.0, shape)
     keep, add = correlation, np.sqrt(1.0 - correlation * correlation)
-    for k in range(1, shape[0]):
-        fresh[k] = keep * fresh[k - 1] + add * fresh[k]
+    _correlate(fresh.reshape(shape[0], -1), keep, float(add))
     noise: Array = sigma * np.clip(fresh, -3.0, 3.0)
     return noise
 
@@ -81,6 +92,7 @@ class BodyTracker:
         seed: Seed of the episode.
         steps: Control steps that an episode can have.
         control_hz: Rate at which it is asked [Hz].
+        sight: Lines of sight of a tracker on the robot; None sees everybody.
 
     Attributes:
         capsules: (P, S, 7) as last delivered; a new array with every delivery.
@@ -94,9 +106,10 @@ class BodyTracker:
         seed: int,
         steps: int,
         control_hz: float,
+        sight: Sight | None = None,
     ) -> None:
         self.config = config
-        self._hz = control_hz
+        self._hz, self._sight = control_hz, sight
         frames = int(np.ceil((steps + 4) / control_hz * config.rate_hz)) + 4
         rng = generator(seed, "tracker.body.noise")
         noise = correlated_noise(
@@ -109,8 +122,9 @@ class BodyTracker:
         missed = generator(seed, "tracker.body.miss").random((frames, people))
         self._missed = missed < config.miss_rate
         self._missed[0] = False
-        self._complete: list[bool] = [not row.any() for row in self._missed]
-        self._queue: deque[tuple[float, int, Array]] = deque()
+        missed_any: npt.NDArray[np.bool_] = np.any(self._missed, axis=1)
+        self._complete: list[bool] = (~missed_any).tolist()
+        self._queue: deque[tuple[float, int, Array, Flags | None]] = deque()
         self._next = 0
         self._frame_stamp = -np.inf
         self.capsules = np.zeros((people, SEGMENT_COUNT, 7))
@@ -128,26 +142,41 @@ class BodyTracker:
             frame = min(self._next, len(self._noise) - 1)
             measured = np.empty_like(truth)
             _displace(truth, self._noise[frame], measured)
-            self._queue.append((time_s, frame, measured))
+            seen = None if self._sight is None else self._sight.look(truth)
+            self._queue.append((time_s, frame, measured, seen))
             self._next = int(time_s * self.config.rate_hz + 1e-9) + 1
         first = self._frame_stamp == -np.inf
         while self._queue and (
             first or time_s - self._queue[0][0] >= self.config.latency_s - 1e-9
         ):
-            stamp, frame, measured = self._queue.popleft()
-            self._deliver(stamp, frame, measured)
+            stamp, frame, measured, sighted = self._queue.popleft()
+            self._deliver(stamp, frame, measured, sighted)
             first = False
 
-    def _deliver(self, stamp: float, frame: int, measured: Array) -> None:
+    def _deliver(
+        self, stamp: float, frame: int, measured: Array, sighted: Flags | None
+    ) -> None:
         self._frame_stamp = stamp
-        if self._complete[frame]:
+        if self._complete[frame] and (sighted is None or sighted.all()):
             self.capsules = measured
             self._stamp[:] = stamp
             return
         seen = ~self._missed[frame]
+        if sighted is not None:
+            seen &= sighted
         self.capsules = self.capsules.copy()
         self.capsules[seen] = measured[seen]
         self._stamp[seen] = stamp
+
+    def listed(self, time_s: float) -> Flags | None:
+        """Return (P,) who has a track; None where everybody has.
+
+        A tracker on a robot forgets people whom it has not measured for a while.
+        """
+        if self.config.eye is None:
+            return None
+        there: Flags = self.ages(time_s) <= self.config.eye.lose_after_s
+        return None if there.all() else there
 
     def ages(self, time_s: float) -> Array:
         """Return the (P,) age of every track [s]."""

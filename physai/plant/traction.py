@@ -23,7 +23,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
+import numpy.typing as npt
 
 from physai.plant.ground import Ground, ground_height
 from physai.plant.traction_kernel import (
@@ -41,6 +43,9 @@ from physai.robot.kinematics import (
 from physai.types import Array
 
 __all__ = ["Body", "Traction"]
+
+_STANDING_M_S = 0.1
+"""Speed below which the parking brake engages (project choice)."""
 
 _ROLES = {"driven": DRIVEN, "steered": STEERED, "caster": CASTER}
 
@@ -68,6 +73,52 @@ class Body:
     pull: Array
 
 
+@numba.njit(cache=True)
+def _steering_for(asked: Array, steering: Array, last: float) -> float:
+    """Angle at which the steered axle's wheels roll; as before while standing."""
+    if steering[0] <= 0.0 or abs(asked[0]) < 1e-3:
+        return last
+    angle = math.atan(-asked[1] * steering[0] / asked[0])
+    return float(min(max(angle, -steering[1]), steering[1]))
+
+
+@numba.njit(cache=True)
+def _advance_drive(
+    asked: Array,
+    speed: Array,
+    up: Array,
+    down: Array,
+    forces: Array,
+    steering: Array,
+    angle: Array,
+    twist: Array,
+    wheels: Array,
+    role: npt.NDArray[np.int64],
+    target: Array,
+    power: Array,
+) -> None:
+    """Ramp the drive by one step: speeds, steering, wheel speeds, force limits."""
+    slower = False
+    for k in (1, 0):
+        slower = asked[k] * speed[k] < 0.0 or abs(asked[k]) < abs(speed[k])
+        most = down[k] if slower else up[k]
+        speed[k] += min(max(asked[k] - speed[k], -most), most)
+    linear, angular = speed[0], speed[1]
+    if steering[0] > 0.0:
+        change = _steering_for(asked, steering, angle[0]) - angle[0]
+        angle[0] += min(max(change, -steering[2]), steering[2])
+        # The two driven wheels follow the steered axle, so that none of them drags.
+        angular = -linear * math.tan(angle[0]) / steering[0]
+    for i in range(role.shape[0]):
+        rim = linear - angular * forces[3] * wheels[i, 1]
+        target[i] = rim if role[i] == DRIVEN else 0.0
+    most = forces[1] if slower or asked[0] == 0.0 else forces[0]
+    moving = twist[0] ** 2 + twist[1] ** 2 + twist[2] ** 2 >= _STANDING_M_S**2
+    if not moving and linear == 0.0 and asked[0] == 0.0 and asked[1] == 0.0:
+        most = forces[2]
+    power[:] = 0.5 * most
+
+
 class Traction:
     """Forces of the ground on one base, step by step.
 
@@ -80,7 +131,6 @@ class Traction:
         force: (3,) of the ground on the base in the world, last step [N].
         torque: (3,) of the same about the centre of mass [N m].
         load: (W,) normal force of every wheel [N].
-        steering_rad: Angle of the steered axle (left positive); 0 without one.
     """
 
     def __init__(self, base: BaseConfig, ground: Ground, step_s: float) -> None:
@@ -92,13 +142,15 @@ class Traction:
                 for w in base.wheels
             ]
         )
+        self._driven = (self._role == DRIVEN).astype(np.float64)
+        self._arms = -self._driven * self._wheels[:, 1]
         count = len(self._role)
         self._point, self._frame = np.zeros((count, 3)), np.zeros((count, 3, 3))
         self.load, self._impulse = np.zeros(count), np.zeros((count, 2))
         self._target, self._power = np.zeros(count), np.zeros(2)
         self.force, self.torque = np.zeros(3), np.zeros(3)
         self._asked, self._speed = np.zeros(2), np.zeros(2)
-        self.steering_rad = 0.0
+        self._angle = np.zeros(1)
         self._limits()
 
     def _limits(self) -> None:
@@ -111,6 +163,27 @@ class Traction:
             [linear.emergency_braking_max_m_s2, angular.emergency_braking_max_rad_s2]
         )
         self._up, self._down = up * self.step_s, down * self.step_s
+        drive, steering = self.base.drive, self.base.steering
+        self._forces = np.array(
+            [
+                drive.force_max_n,
+                drive.brake_force_max_n,
+                drive.holding_force_max_n,
+                drive.yaw_slip,
+            ]
+        )
+        self._steering = np.zeros(3)
+        if steering is not None:
+            self._steering[:] = (
+                self.base.wheelbase_m,
+                steering.angle_max_rad,
+                steering.rate_max_rad_s * self.step_s,
+            )
+
+    @property
+    def steering_rad(self) -> float:
+        """Angle of the steered axle, left positive; 0 without one."""
+        return float(self._angle[0])
 
     def reset(self, linear_m_s: float, angular_rad_s: float) -> None:
         """Forget everything; the drive runs at these speeds from the start."""
@@ -118,7 +191,7 @@ class Traction:
         self.force[:] = 0.0
         self.torque[:] = 0.0
         self._asked[:] = self._speed[:] = (linear_m_s, angular_rad_s)
-        self.steering_rad = self._steering_for(linear_m_s, angular_rad_s, 0.0)
+        self._angle[0] = _steering_for(self._asked, self._steering, 0.0)
 
     def set_velocity(self, linear_m_s: float, angular_rad_s: float) -> None:
         """Ask the drive for a forward speed and a yaw rate.
@@ -133,46 +206,35 @@ class Traction:
             most = abs(self._asked[0]) / steering.minimum_turning_radius_m
             self._asked[1] = min(max(self._asked[1], -most), most)
 
-    def _steering_for(self, linear: float, angular: float, last: float) -> float:
-        """Angle at which the steered axle's wheels roll; as before while standing."""
-        steering = self.base.steering
-        if steering is None or abs(linear) < 1e-3:
-            return last
-        angle = math.atan(-angular * self.base.wheelbase_m / linear)
-        return min(max(angle, -steering.angle_max_rad), steering.angle_max_rad)
-
-    def _advance_drive(self) -> None:
-        """Ramp the drive by one step: speeds, steering, wheel speeds, force limits."""
-        braking = [False, False]
-        for k in range(2):
-            now, asked = self._speed[k], self._asked[k]
-            slower = asked * now < 0.0 or abs(asked) < abs(now)
-            most = self._down[k] if slower else self._up[k]
-            self._speed[k] = now + min(max(asked - now, -most), most)
-            braking[k] = slower or asked == 0.0
-        v, w = self._speed
-        steering, drive = self.base.steering, self.base.drive
-        if steering is not None:
-            wanted = self._steering_for(
-                self._asked[0], self._asked[1], self.steering_rad
-            )
-            most = steering.rate_max_rad_s * self.step_s
-            self.steering_rad += min(max(wanted - self.steering_rad, -most), most)
-            # The two driven wheels follow the steered axle, so that none of them drags.
-            w = -v * math.tan(self.steering_rad) / self.base.wheelbase_m
-        np.multiply(self._wheels[:, 1], -w * drive.yaw_slip, out=self._target)
-        self._target += v
-        self._target[self._role != DRIVEN] = 0.0
-        self._power[:] = 0.5 * (
-            drive.brake_force_max_n if braking[0] else drive.force_max_n
-        )
-
     def press(self, body: Body) -> None:
         """Compute what the ground does to the base during the next step.
 
         Advances the drive by one step and writes force, torque, load and effort.
         """
-        self._advance_drive()
+        _advance_drive(
+            self._asked,
+            self._speed,
+            self._up,
+            self._down,
+            self._forces,
+            self._steering,
+            self._angle,
+            body.twist,
+            self._wheels,
+            self._role,
+            self._target,
+            self._power,
+        )
+        self._press(body)
+
+    def feel(self, body: Body) -> None:
+        """Compute the wheels' loads of a body that has just been placed."""
+        self._press(body)
+        self._impulse[:] = 0.0
+        self.force[:] = 0.0
+        self.torque[:] = 0.0
+
+    def _press(self, body: Body) -> None:
         ground = self.ground
         press_wheels(
             body.mass_kg,
@@ -183,7 +245,7 @@ class Traction:
             body.pull,
             self._wheels,
             self._role,
-            self.steering_rad,
+            self._angle[0],
             self._target,
             self._power,
             ground.heights,
@@ -202,9 +264,38 @@ class Traction:
 
     def effort(self) -> tuple[float, float]:
         """Return what the driven wheels gave: force along x [N], moment about z [N m]."""
-        driven = self._impulse[self._role == DRIVEN, 0] / self.step_s
-        sides = self._wheels[self._role == DRIVEN, 1]
-        return float(driven.sum()), float(-(driven @ sides))
+        along = self._impulse[:, 0]
+        force, moment = along @ self._driven, along @ self._arms
+        return float(force) / self.step_s, float(moment) / self.step_s
+
+    def _lie(self, pose: Array) -> Array:
+        """Set the height of a (7,) pose by the plane under its wheels; the rotation.
+
+        The ground just under the middle may slope otherwise, from which Newton's method
+        finds the pose in which the base balances on one side.
+        """
+        heading = np.empty((3, 3))
+        rotation_from_quaternion(pose[3:], heading)
+        ahead = heading[:2, 0] / max(float(np.hypot(*heading[:2, 0])), 1e-9)
+        place, out = self._wheels[:, :2], np.zeros(4)
+        heights = np.empty(len(place))
+        for i, (x, y) in enumerate(place.tolist()):
+            ground_height(
+                pose[0] + x * ahead[0] - y * ahead[1],
+                pose[1] + x * ahead[1] + y * ahead[0],
+                self.ground.heights,
+                self.ground.grid,
+                out,
+            )
+            heights[i] = out[0]
+        plane = np.column_stack([np.ones(len(place)), place])
+        pose[2], along, across = np.linalg.lstsq(plane, heights, rcond=None)[0]
+        turned = np.array([[ahead[0], -ahead[1]], [ahead[1], ahead[0]]])
+        normal = np.array([*(turned @ [-along, -across]), 1.0])
+        normal /= np.linalg.norm(normal)
+        left = np.cross(normal, heading[:, 0])
+        left /= np.linalg.norm(left)
+        return np.column_stack([np.cross(left, normal), left, normal])
 
     def rest_pose(self, body: Body, gravity: Array) -> Array:
         """Return the (7,) pose in which the base stands still at its place and heading.
@@ -216,14 +307,8 @@ class Traction:
             body: Mass, centre of mass and the wanted place.
             gravity: (3,) [m/s2].
         """
-        ground, pose, out = self.ground, body.pose.copy(), np.zeros(4)
-        ground_height(pose[0], pose[1], ground.heights, ground.grid, out)
-        pose[2] = out[0]
-        heading = np.empty((3, 3))
-        rotation_from_quaternion(pose[3:], heading)
-        left = np.cross(out[1:], heading[:, 0])
-        left /= np.linalg.norm(left)
-        rotation = np.column_stack([np.cross(left, out[1:]), left, out[1:]])
+        ground, pose = self.ground, body.pose.copy()
+        rotation = self._lie(pose)
 
         def unbalance(change: Array) -> Array:
             new, result = pose.copy(), np.empty(3)

@@ -21,6 +21,8 @@ DRIVEN, STEERED, CASTER = 0, 1, 2
 """Roles of wheels."""
 
 _SWEEPS = 24
+_TOLERANCE = 1e-8
+"""The sweeps end when no impulse changes by more than this share of the weight's."""
 
 
 @numba.njit(cache=True)
@@ -28,6 +30,36 @@ def _cross(a: Array, b: Array, out: Array) -> None:
     out[0] = a[1] * b[2] - a[2] * b[1]
     out[1] = a[2] * b[0] - a[0] * b[2]
     out[2] = a[0] * b[1] - a[1] * b[0]
+
+
+@numba.njit(cache=True)
+def _dot(a: Array, b: Array) -> float:
+    return float(a[0] * b[0] + a[1] * b[1] + a[2] * b[2])
+
+
+@numba.njit(cache=True)
+def _apply(matrix: Array, vector: Array, out: Array) -> None:
+    for r in range(3):
+        out[r] = _dot(matrix[r], vector)
+
+
+@numba.njit(cache=True)
+def _mobility(rotation: Array, inertia: Array, out: Array) -> None:
+    """Inverse of an inertia (base axes) in world axes."""
+    inverse, part = np.empty((3, 3)), np.empty((3, 3))
+    row = np.empty(3)
+    for r in range(3):
+        _cross(inertia[(r + 1) % 3], inertia[(r + 2) % 3], row)
+        for c in range(3):
+            inverse[c, r] = row[c]
+    _cross(inertia[1], inertia[2], row)
+    determinant = _dot(inertia[0], row)
+    for r in range(3):
+        for c in range(3):
+            part[r, c] = _dot(rotation[r], inverse[:, c]) / determinant
+    for r in range(3):
+        for c in range(3):
+            out[r, c] = _dot(part[r], rotation[c])
 
 
 @numba.njit(cache=True)
@@ -75,15 +107,15 @@ def _touch(
             left[r] = c * rotation[r, 1] - s * rotation[r, 0]
         ground_height(center[0], center[1], heights, grid, ground)
         normal = ground[1:4]
-        across = normal @ left
+        across = _dot(normal, left)
         for r in range(3):
             down[r] = -normal[r] + across * left[r]
-        size = max(np.sqrt(down @ down), 1e-9)
+        size = max(np.sqrt(_dot(down, down)), 1e-9)
         for r in range(3):
             point[i, r] = center[r] + down[r] * radius / size
             frame[i, 0, r] = normal[r]
             frame[i, 2, r] = left[r] - across * normal[r]
-        side = max(np.sqrt(frame[i, 2] @ frame[i, 2]), 1e-9)
+        side = max(np.sqrt(_dot(frame[i, 2], frame[i, 2])), 1e-9)
         for r in range(3):
             frame[i, 2, r] /= side
         _cross(frame[i, 2], normal, frame[i, 1])
@@ -112,7 +144,7 @@ def _load(
             _cross(angular, arm, speed)
             for r in range(3):
                 speed[r] += velocity[r]
-            closing = -(speed @ frame[i, 0])
+            closing = -_dot(speed, frame[i, 0])
             load[i] = max(0.0, wheels[i, 3] * depth[i] + wheels[i, 4] * closing)
 
 
@@ -179,6 +211,7 @@ def _solve(
     frame: Array,
     load: Array,
     bound: Array,
+    step: float,
     impulse: Array,
 ) -> None:
     """Friction impulses (W, 2) that take contact points to their target speeds.
@@ -195,18 +228,22 @@ def _solve(
             arm[r] = point[i, r] - center[r]
         for k in range(2):
             _cross(arm, frame[i, k + 1], lever[i, k])
-            turn[i, k] = mobility @ lever[i, k]
+            _apply(mobility, lever[i, k], turn[i, k])
         # One figure for both directions, so that friction opposes the slip.
         inverse[i] = 1.0 / (
-            1.0 / mass + max(lever[i, 0] @ turn[i, 0], lever[i, 1] @ turn[i, 1])
+            1.0 / mass
+            + max(_dot(lever[i, 0], turn[i, 0]), _dot(lever[i, 1], turn[i, 1]))
         )
         if load[i] <= 0.0:
             impulse[i] = 0.0
         for k in range(2):
-            velocity += frame[i, k + 1] * (impulse[i, k] / mass)
-            angular += turn[i, k] * impulse[i, k]
+            for r in range(3):
+                velocity[r] += frame[i, k + 1, r] * (impulse[i, k] / mass)
+                angular[r] += turn[i, k, r] * impulse[i, k]
     new = np.empty(2)
+    enough = _TOLERANCE * load.sum() * step
     for _ in range(_SWEEPS):
+        most = 0.0
         for i in range(count):
             if load[i] <= 0.0:
                 continue
@@ -220,16 +257,19 @@ def _solve(
             for k in range(2):
                 change = new[k] - impulse[i, k]
                 impulse[i, k] = new[k]
+                most = max(most, abs(change))
                 for r in range(3):
                     velocity[r] += frame[i, k + 1, r] * (change / mass)
                     angular[r] += turn[i, k, r] * change
+        if most <= enough:
+            break
 
 
 @numba.njit(cache=True)
 def _place(pose: Array, center_in_base: Array, rotation: Array, center: Array) -> None:
     rotation_from_quaternion(pose[3:7], rotation)
     for r in range(3):
-        center[r] = pose[r] + rotation[r] @ center_in_base
+        center[r] = pose[r] + _dot(rotation[r], center_in_base)
 
 
 @numba.njit(cache=True)
@@ -290,9 +330,8 @@ def press_wheels(
     count = role.shape[0]
     rotation, center = np.empty((3, 3)), np.empty(3)
     _place(pose, center_in_base, rotation, center)
-    inertia = rotation @ inertia_in_base @ rotation.T
     mobility = np.empty((3, 3))
-    mobility[:] = np.linalg.inv(inertia)
+    _mobility(rotation, inertia_in_base, mobility)
     velocity, angular, arm = np.empty(3), twist[3:6].copy(), center - pose[:3]
     _cross(angular, arm, velocity)
     velocity += twist[:3]
@@ -306,10 +345,13 @@ def press_wheels(
     moment = np.empty(3)
     for i in range(count):
         _cross(point[i] - center, frame[i, 0], moment)
-        force += load[i] * frame[i, 0]
-        torque += load[i] * moment
-    velocity += (pull[:3] + force) * (step / mass)
-    angular += mobility @ (pull[3:6] + torque) * step
+        for r in range(3):
+            force[r] += load[i] * frame[i, 0, r]
+            torque[r] += load[i] * moment[r]
+    _apply(mobility, pull[3:6] + torque, moment)
+    for r in range(3):
+        velocity[r] += (pull[r] + force[r]) * (step / mass)
+        angular[r] += moment[r] * step
     _bounds(wheels, role, point, load, friction, patches, material, power, step, bound)
     _solve(
         mass,
@@ -323,14 +365,16 @@ def press_wheels(
         frame,
         load,
         bound,
+        step,
         impulse,
     )
     for i in range(count):
         for k in range(2):
             share = impulse[i, k] / step
             _cross(point[i] - center, frame[i, k + 1], moment)
-            force += share * frame[i, k + 1]
-            torque += share * moment
+            for r in range(3):
+                force[r] += share * frame[i, k + 1, r]
+                torque[r] += share * moment[r]
 
 
 @numba.njit(cache=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import traceback
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from physai.errors import (
     ContentError,
     ContractError,
     MissingExtraError,
+    PhysaiError,
     RefusedError,
     suggest,
 )
@@ -29,6 +31,7 @@ from physai.policy.bundle import Bundle, policy_digest, read_bundle
 from physai.policy.network import OnnxPolicy
 from physai.policy.policy import (
     CheckedPolicy,
+    FloatArray,
     Policy,
     PolicyContract,
     check_fits,
@@ -196,10 +199,13 @@ def _sb3(path: Path, world: Any, trust: bool) -> LoadedPolicy:
         )
     module, _, function = _SB3_LOADER.partition(":")
     try:
-        load: Callable[[Path], Policy] = getattr(
-            importlib.import_module(module), function
+        load: Callable[..., Policy] = getattr(importlib.import_module(module), function)
+        facts = _facts(world)
+        policy = load(
+            path,
+            len(facts["observation_names"]) if facts else None,
+            len(facts["action_names"]) if facts else None,
         )
-        policy = load(path)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("physai"):
             raise
@@ -237,7 +243,12 @@ def _factory(text: str, world: Any) -> LoadedPolicy:
         raise ContentError(
             f'policy "{text}": the module {module} has no "{attribute}"'
         ) from None
-    policy = make(world)
+    try:
+        policy = make(world)
+    except PhysaiError:
+        raise
+    except Exception as error:
+        raise ContractError(f'policy "{text}": {_where(error)}') from error
     if not isinstance(policy, Policy):
         raise ContractError(
             f'policy "{text}": gave a {type(policy).__name__} without reset and act'
@@ -245,7 +256,37 @@ def _factory(text: str, world: Any) -> LoadedPolicy:
     contract = getattr(policy, "contract", None)
     if isinstance(contract, PolicyContract):
         _check(contract, world, text)
-    return _sized(policy, world, text, digest_text(f"factory:{text}"))
+    return _sized(_Foreign(policy, text), world, text, digest_text(f"factory:{text}"))
+
+
+class _Foreign:
+    """A policy of others: an exception of theirs becomes a sentence with its place."""
+
+    def __init__(self, policy: Policy, name: str) -> None:
+        self._policy, self._name = policy, name
+        self.contract = getattr(policy, "contract", None)
+
+    def reset(self) -> None:
+        self._guarded(self._policy.reset)
+
+    def act(self, observation: FloatArray) -> FloatArray:
+        action: FloatArray = self._guarded(self._policy.act, observation)
+        return action
+
+    def _guarded(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except PhysaiError:
+            raise
+        except Exception as error:
+            raise ContractError(f'policy "{self._name}": {_where(error)}') from error
+
+
+def _where(error: Exception) -> str:
+    """Return what was raised and where, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+    return f"raised {type(error).__name__}: {error}{place}"
 
 
 def _sized(policy: Policy, world: Any, name: str, digest: str) -> LoadedPolicy:

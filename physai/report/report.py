@@ -18,10 +18,12 @@ import jinja2
 import numpy as np
 
 from physai.errors import ContentError, RecordError
+from physai.evaluation.forces import ForceLimits
 from physai.evaluation.statistics import clopper_pearson
 from physai.evaluation.verdict_file import read_verdict
 from physai.record.episode import Episode, episodes_in
-from physai.report import plots
+from physai.report import plots, tables
+from physai.report.deployment import read_deployment
 from physai.types import Verdict
 
 __all__ = ["CONTACT_NOTES", "write_report"]
@@ -57,6 +59,9 @@ def write_report(
     pictures: Mapping[str, bytes] | None = None,
     title: str = "",
     facts: Sequence[str] = (),
+    *,
+    headline: Sequence[tuple[str, str]] = (),
+    deployment: Path | None = None,
 ) -> Path:
     """Write the page.
 
@@ -66,6 +71,8 @@ def write_report(
         pictures: PNG data by caption.
         title: Of the page; made from the first arm if empty.
         facts: Further sentences for the head of the page.
+        headline: Figures in large print, each with what it means.
+        deployment: Folder of a deployment that is shown too.
 
     Returns:
         The file.
@@ -84,16 +91,24 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.j2").render(
-        title=title or f"{arms[-1].environment}: {arms[-1].policy}",
+        title=title or f"{arms[-1].title}: {arms[-1].policy}",
         arms=arms,
         facts=facts,
+        headline=headline,
         pictures=[
             (caption, base64.b64encode(data).decode())
             for caption, data in (pictures or {}).items()
         ],
+        deployment=read_deployment(deployment) if deployment else None,
+        cases=tables.case_rows([a.verdict for a in arms]),
+        rules=tables.rule_rows([a.verdict for a in arms], arms[-1].limits),
+        groups=tables.group_rows([a.verdict for a in arms]),
         table_plot=plots.table_plot({a.name: a.verdict.table for a in arms}),
         speed_plot=plots.speed_plot({a.name: a.speeds for a in arms}),
-        force_plot=plots.force_plot({a.name: a.forces for a in arms}),
+        force_plot=plots.force_plot(
+            {a.name: a.forces for a in arms}, arms[-1].force_limits
+        ),
+        force_source=arms[-1].force_source,
         contact_notes=CONTACT_NOTES,
         not_tested=_NOT_TESTED,
     )
@@ -128,39 +143,26 @@ class _Arm:
         }.get(self.verdict.overall, self.verdict.overall)
 
     @property
-    def rows(self) -> list[tuple[str, int, str, str]]:
-        """Four-way table with exact intervals."""
-        total = max(1, sum(self.verdict.table.values()))
-        rows = []
-        for key in ("safe_success", "safe_failure", "unsafe_success", "unsafe_failure"):
-            count = self.verdict.table[key]
-            low, high = clopper_pearson(count, total, 0.95)
-            rows.append(
-                (
-                    key.replace("_", " "),
-                    count,
-                    f"{count / total:.1%}",
-                    f"{low:.1%} to {high:.1%}",
-                )
-            )
-        return rows
+    def episodes(self) -> int:
+        """Number of episodes."""
+        return sum(self.verdict.table.values())
 
     @property
-    def rules(self) -> list[dict[str, Any]]:
-        """Rules with limit and source, failed ones first."""
-        found = []
-        for name, rule in self.verdict.rules.items():
-            limit = self.limits.get(name, {})
-            found.append(
-                {
-                    "id": name,
-                    "limit": limit.get("limit", ""),
-                    "source": limit.get("source", ""),
-                    **rule,
-                }
-            )
-        order = {"fail": 0, "not_enough_evidence": 1}
-        return sorted(found, key=lambda r: order.get(str(r["verdict"]), 2))
+    def cells(self) -> dict[str, list[dict[str, Any]]]:
+        """Four-way table with exact intervals: rows safe and unsafe."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in ("safe", "unsafe"):
+            for column in ("success", "failure"):
+                count = self.verdict.table[f"{row}_{column}"]
+                low, high = clopper_pearson(count, max(1, self.episodes), 0.95)
+                found.setdefault(row, []).append(
+                    {
+                        "count": count,
+                        "share": f"{100 * count / max(1, self.episodes):.1f} %",
+                        "interval": f"{100 * low:.1f} to {100 * high:.1f} %",
+                    }
+                )
+        return found
 
     def _read_episodes(self) -> None:
         self.limits: dict[str, dict[str, Any]] = {}
@@ -200,9 +202,25 @@ class _Arm:
         self.worst_case = (
             f"{worst.header.get('case')} (seed {worst.header.get('seed')})"
         )
-        self.header = header
-        record = self.folder / "evaluation.json"
-        self.record = json.loads(record.read_text()) if record.is_file() else {}
+        self._read_record(header)
+
+    def _read_record(self, header: Mapping[str, Any]) -> None:
+        """Keep what the folder says of limits, versions and revision."""
+        given = header.get("force_limits")
+        self.force_limits = ForceLimits.from_json(given) if given else None
+        file = self.folder / "evaluation.json"
+        value = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        record = value.get("record", {})
+        self.versions: dict[str, str] = record.get("versions") or {}
+        self.revision = str(record.get("git_revision") or "")
+        name = value.get("environment", {}).get("title", {}).get("en")
+        self.title = str(name or self.environment)
+        specification = value.get("specification", {})
+        self.force_source = (
+            "ISO/TS 15066 Table A.2 times the frailty factor "
+            f"{specification.get('frailty_factor', '')} "
+            f"({specification.get('frailty_source', 'see the specification')})."
+        )
 
     def _collect_sentences(self, episode: Episode) -> None:
         rules = episode.column("decision_rule")
@@ -226,7 +244,8 @@ class _Arm:
 
 
 def _plain(sentence: str) -> str:
-    return html.unescape(sentence)
+    """Return a sentence of the guard without its source; the rules name that."""
+    return html.unescape(sentence).partition(" [")[0]
 
 
 def _tool_speed(episode: Episode) -> Any:

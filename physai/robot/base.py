@@ -81,6 +81,8 @@ class DriveConfig(Config):
 
     force_max_n: Positive
     brake_force_max_n: Positive
+    holding_force_max_n: Positive
+    """Of the parking brake: while it stands and is told to stand."""
     yaw_slip: Annotated[float, Field(ge=1.0)] = 1.0
     """Difference of the sides' speeds over that of pure rolling at the same yaw rate:
     above 1 for tracks, which must slip to turn."""

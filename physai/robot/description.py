@@ -27,6 +27,7 @@ from physai.types import Array
 
 __all__ = [
     "ActuatorConfig",
+    "LidarMountConfig",
     "Robot",
     "RobotConfig",
     "ShapeConfig",
@@ -83,6 +84,27 @@ class ShapeConfig(Config):
     """Whether it belongs to the utensil that may enter an open mouth."""
 
 
+class LidarMountConfig(Config):
+    """A planar lidar on the base: where it looks; its errors are the environment's."""
+
+    position_m: Point
+    """In the base frame."""
+    yaw_rad: float = 0.0
+    rays: Annotated[int, Field(ge=8, le=4096)]
+    field_of_view_rad: Annotated[float, Field(gt=0.0, le=2.0 * math.pi + 1e-9)]
+    """Symmetric about its forward axis."""
+    range_min_m: Annotated[float, Field(ge=0.0)] = 0.0
+    range_max_m: Positive
+    source: str
+
+    @property
+    def angles_rad(self) -> Array:
+        """(rays,) directions in the lidar's frame, counter-clockwise."""
+        half = 0.5 * self.field_of_view_rad
+        whole = self.field_of_view_rad > 2.0 * math.pi - 1e-6
+        return np.linspace(-half, half, self.rays, endpoint=not whole)
+
+
 class BrakeConfig(Config):
     """Holding brakes."""
 
@@ -103,6 +125,7 @@ class RobotConfig(Config):
     """Joints; the actuators of a base come before them and are not listed."""
     base: BaseConfig | None = None
     payload: PayloadConfig | None = None
+    lidar: LidarMountConfig | None = None
     home_position_rad: tuple[float, ...]
     tool_channels: tuple[str, ...] = ()
     brakes: BrakeConfig
@@ -212,6 +235,11 @@ class Robot:
     def payload(self) -> PayloadConfig | None:
         """The load that one link carries; None for a robot without."""
         return self.config.payload
+
+    @property
+    def lidar(self) -> LidarMountConfig | None:
+        """The lidar; None for a robot without."""
+        return self.config.lidar
 
     @property
     def joint_names(self) -> tuple[str, ...]:

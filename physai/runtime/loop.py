@@ -85,7 +85,8 @@ def run_loop(
                 writer.append(record)
             _count(report, record)
             late = getattr(cycle.plant, "consecutive_late", 0)
-            stop = on_step is not None and on_step(record)
+            # Before anything ends: the last step is often the one that matters.
+            asked = on_step is not None and on_step(record)
             if record.terminated or record.truncated:
                 report.ended = (
                     "latched stop"
@@ -95,9 +96,11 @@ def run_loop(
                     else "time over"
                 )
             elif late >= _LATE_LIMIT:
-                cycle.stop(1)
+                # Who only watches a robot has no business stopping it for being late.
+                if getattr(cycle.plant, "armed", True):
+                    cycle.stop(1)
                 report.ended = "period overrun"
-            elif stop:
+            elif asked:
                 report.ended = "stop requested"
             elif maximum_steps is not None and report.steps >= maximum_steps:
                 report.ended = "duration over"

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import math
+import os
 import threading
 import time
 from typing import Any
@@ -20,6 +21,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 
 from physai.errors import LinkError
 from physai.plant import messages
+from physai.plant.lateness import Lateness
 from physai.plant.plant import Plant
 from physai.plant.ros import BridgeConfig
 from physai.plant.scenario import Scenario
@@ -27,6 +29,9 @@ from physai.robot.description import Robot
 from physai.types import Command, State
 
 __all__ = ["RobotServer"]
+
+_SESSION_S = 1.0
+"""After so long without commands a new session may begin to count at 0 again."""
 
 
 class RobotServer:
@@ -64,12 +69,12 @@ class RobotServer:
         self._loop = asyncio.new_event_loop()
         self._running = threading.Event()
         self._ready = threading.Event()
-        self._error: OSError | None = None
+        self._error: OSError | OverflowError | None = None
         self._lock = threading.Lock()
         self._command: Command | None = None
         self._arrived_s = -math.inf
-        self._first: tuple[float, float] | None = None
-        self._sequence = -1
+        self._lateness, self._stamp_s, self._sequence = Lateness(), -math.inf, -1
+        self._epoch = time.time() - time.monotonic()
         self.stopped = False
         self._moving = False
         self.statistics = {
@@ -99,7 +104,7 @@ class RobotServer:
         if self._error is not None:
             raise LinkError(
                 f"{self.host}:{self.port} cannot be opened "
-                f"({self._error.strerror or self._error})"
+                f"({_reason(self._error)}); choose another port"
             )
         self._motion = threading.Thread(target=self._run, daemon=True)
         self._motion.start()
@@ -134,7 +139,7 @@ class RobotServer:
 
         try:
             server = self._loop.run_until_complete(begin())
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             self._error = error
             self._ready.set()
             return
@@ -171,7 +176,11 @@ class RobotServer:
         elif operation == "unsubscribe":
             self._clients[connection].discard(str(message.get("topic")))
         elif operation == "publish":
-            self._take(str(message.get("topic")), message.get("msg"))
+            topic = str(message.get("topic"))
+            self._take(topic, message.get("msg"))
+            # A bridge delivers to every subscriber; a watchdog listens to commands.
+            relayed = {"op": "publish", "topic": topic, "msg": message.get("msg")}
+            self._broadcast({topic: json.dumps(relayed)})
         elif operation == "call_service":
             return self._serve_call(message)
         return None
@@ -191,28 +200,35 @@ class RobotServer:
             self._accept(command)
 
     def _accept(self, command: Command) -> None:
+        """Take a command for execution, unless it is late, repeated or out of order.
+
+        Stamps are compared over sessions and outages, so that what was queued during
+        an outage is refused; the reset service forgets them, for a client whose clock
+        was set back.
+        """
         now = time.monotonic()
         with self._lock:
-            fresh_session = now - self._arrived_s > 1.0 or self._first is None
-            if fresh_session or command.stamp_s < self._first[1] - 1.0:  # type: ignore[index]
-                self._first, self._sequence = (now, command.stamp_s), -1
-            begun, stamp = self._first  # type: ignore[misc]
-            late = (now - begun) - (command.stamp_s - stamp)
-            # The least delay seen is taken as none; clocks need not agree.
-            if late < 0.0:
-                self._first = (now, command.stamp_s)
+            late = self._lateness.measure(now, command.stamp_s)
+            same = now - self._arrived_s < _SESSION_S
             if (
-                late > self.hardware.command_timeout_s
-                or command.sequence <= self._sequence
+                not late <= self.hardware.command_timeout_s
+                or not command.stamp_s > self._stamp_s
+                or (same and command.sequence <= self._sequence)
             ):
                 self.statistics["stale"] += 1
                 return
-            self._sequence, self._command, self._arrived_s = (
-                command.sequence,
-                command,
-                now,
-            )
+            self._sequence, self._stamp_s = command.sequence, command.stamp_s
+            self._command, self._arrived_s = command, now
             self.statistics["commands"] += 1
+
+    def _reset(self) -> None:
+        self.stopped = False
+        with self._lock:
+            self._command = None
+            self._lateness, self._stamp_s, self._sequence = Lateness(), -math.inf, -1
+        release = getattr(self.plant, "release", None)
+        if release is not None:
+            release()
 
     def _serve_call(self, message: dict[str, Any]) -> dict[str, Any]:
         name, h = message.get("service"), self.hardware
@@ -221,10 +237,7 @@ class RobotServer:
             self._stop()
             text = "stopped"
         elif name == h.reset_service.name:
-            self.stopped = False
-            release = getattr(self.plant, "release", None)
-            if release is not None:
-                release()
+            self._reset()
             text = "reset"
         elif name == h.status_service.name:
             text = json.dumps(
@@ -262,19 +275,20 @@ class RobotServer:
             self.plant.apply(self._current())
             self.plant.advance()
             state = self.plant.read()
-            speed = float(np.abs(state.actuator_velocity).max())
-            self._moving = speed > 0.01
-            self.largest_speed = max(self.largest_speed, speed)
-            self.statistics["steps"] += 1
-            self._publish(state)
-            if state.stamp_s > limit:
-                self.plant.reset(self.scenario)
+            # The period is simulated in a moment; what it ended in is told at its end.
             wait = deadline - time.monotonic()
             if wait > 0.0:
                 time.sleep(wait)
             else:
                 self.statistics["late"] += 1
                 deadline = time.monotonic()
+            speed = float(np.abs(state.actuator_velocity).max())
+            self._moving = speed > 0.01
+            self.largest_speed = max(self.largest_speed, speed)
+            self.statistics["steps"] += 1
+            self._publish(state)
+            if state.sequence * self.period_s > limit:
+                self.plant.reset(self.scenario)
 
     def _current(self) -> Command:
         """Return the command to execute: the newest if fresh, otherwise standstill."""
@@ -293,17 +307,20 @@ class RobotServer:
         return Command(np.zeros(n), tool, 0.0, 0)
 
     def _publish(self, state: State) -> None:
-        h, now = self.hardware, time.time()
+        """Send a state; every header says when its values were measured."""
+        h = self.hardware
+        jump = state.stamp_s - state.sequence * self.period_s
+        now = self._epoch + time.monotonic() + jump
         frames = {
             h.joint_states.name: messages.joint_message(
                 self.joints,
                 state.actuator_position,
                 state.actuator_velocity,
                 state.actuator_effort,
-                now,
+                now - state.actuator_age_s,
             ),
             h.tool_force.name: messages.wrench_message(
-                state.tool_force_in_world_n, now
+                state.tool_force_in_world_n, now - state.tool_force_age_s
             ),
             h.people.name: messages.people_message(
                 state.people, state.people_age_s, state.people_frame_age_s
@@ -314,6 +331,20 @@ class RobotServer:
             h.stop_topic.name: {"data": self.stopped},
             h.emergency_stop_topic.name: {"data": False},
         }
+        if h.odometry is not None:
+            frames[h.odometry.name] = messages.odometry_message(
+                state.base_pose_in_world,
+                state.base_twist_in_world,
+                now - state.actuator_age_s,
+            )
+        if h.scan is not None and self.robot.lidar is not None:
+            frames[h.scan.name] = messages.scan_message(
+                state.lidar_range_m, self.robot.lidar, now - state.lidar_age_s
+            )
+        if h.objects is not None:
+            frames[h.objects.name] = messages.objects_message(
+                state.objects_pose_in_world, state.objects_age_s
+            )
         texts = {
             topic: json.dumps({"op": "publish", "topic": topic, "msg": message})
             for topic, message in frames.items()
@@ -326,6 +357,12 @@ class RobotServer:
                 # A slow client must not hold up the robot: skip what it cannot take.
                 if connection.transport.get_write_buffer_size() < 200_000:
                     self._loop.create_task(_send(connection, texts[topic]))
+
+
+def _reason(error: OSError | OverflowError) -> str:
+    """Return why a port cannot be opened, without asyncio's long sentence."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error)
 
 
 async def _send(connection: ServerConnection, text: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from physai.body.person import SEGMENT_COUNT
+from physai.content import digest_file
 from physai.errors import LinkError, PhysaiError, RefusedError
 from physai.plant.ros import RosPlant
 from physai.policy.adapters import LoadedPolicy, load_policy
@@ -22,6 +23,7 @@ from physai.provenance import environment_record
 from physai.record.episode import EpisodeWriter, StepRecord
 from physai.record.ledger import Ledger, verify_ledger
 from physai.record.permit import check_permit, load_permit
+from physai.record.plain import plain
 from physai.runtime.loop import LoopReport, run_loop
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
@@ -105,10 +107,23 @@ def deploy(
                 policy,
             )
         result["ledger_verified"] = verify_ledger(out / "ledger.jsonl", {}).ok
-        (out / "deploy.json").write_text(json.dumps(result, indent=2))
+        _keep_report(out, result)
     finally:
         cycle.close()
     return result
+
+
+def _keep_report(out: Path, result: dict[str, Any]) -> None:
+    """Write ``deploy.json``; the report of an earlier session keeps its number."""
+    file = out / "deploy.json"
+    if file.exists():
+        try:
+            number = int(json.loads(file.read_text(encoding="utf-8"))["session"])
+        except (ValueError, KeyError, TypeError):
+            number = 0
+        file.replace(out / f"deploy_{number:04d}.json")
+    text = json.dumps(plain(result, "deploy.json"), indent=2, allow_nan=False)
+    file.write_text(text + "\n", encoding="utf-8")
 
 
 def _check_digest(loaded: LoadedPolicy, cycle: Cycle) -> None:
@@ -166,8 +181,11 @@ def _run(
     needed = plant.period_s + p99 + plant.hardware.maximum_actuator_delay_s
     declared = cycle.spec.config.separation.reaction_time_s
     tightened = cycle.guard.tighten(reaction_time_s=needed) if needed > declared else {}
+    session = ledger.last.sequence + 1 if ledger.last is not None else 0
+    file = out / f"episode_{session:04d}.parquet"
     ledger.append(
         "deployment",
+        episode=file.name,
         policy=policy,
         policy_digest=loaded.digest,
         stage=stage,
@@ -176,7 +194,7 @@ def _run(
         round_trip_p99_s=p99,
         tightened=tightened,
     )
-    last = {"rule": "", "action": 0}
+    last: dict[str, Any] = {"rule": "", "action": 0, "steps": 0}
 
     def start() -> None:
         if stage == "full":
@@ -198,6 +216,7 @@ def _run(
                 time_s=record.time_s,
             )
         last.update(
+            steps=last["steps"] + 1,
             rule=decision.rule if decision.intervened else "",
             action=int(decision.action),
         )
@@ -235,9 +254,12 @@ def _run(
             scenario,
             on_step=follow,
             on_start=start,
-            writer=EpisodeWriter(out / "episode.parquet", header),
+            writer=EpisodeWriter(file, header),
             maximum_steps=steps,
         )
+    except KeyboardInterrupt:
+        report = LoopReport(ended="interrupted", steps=last["steps"])
+        raise
     finally:
         confirmed = True
         if stage == "full":
@@ -247,11 +269,20 @@ def _run(
                 confirmed = False
                 ledger.append("stop_not_confirmed", reason=str(error))
         ledger.append(
-            "end", ended=report.ended, steps=report.steps, stop_confirmed=confirmed
+            "end",
+            ended=report.ended,
+            steps=report.steps,
+            stop_confirmed=confirmed,
+            episode_digest=digest_file(file) if file.is_file() else "",
         )
     status = _status(plant)
+    # What no sensor tells on a real robot is unknown, not a failure.
+    known = bool(np.isfinite(cycle.task.measured(cycle.state).extras).all())
     return {
         **asdict(report),
+        "success": report.success if known else None,
+        "session": session,
+        "episode": file.name,
         "stage": stage,
         "policy": policy,
         "guard_digest": cycle.spec.digest,
@@ -293,7 +324,9 @@ def _warm_up(cycle: Cycle, loaded: LoadedPolicy) -> None:
             0.0,
             np.zeros((0, 7)),
             np.zeros(0),
-            np.zeros(0),
+            np.full(robot.lidar.rays, robot.lidar.range_max_m)
+            if robot.lidar is not None
+            else np.zeros(0),
             0.0,
             np.full(extras, 0.5),
             np.zeros(extras),

@@ -7,6 +7,7 @@ robot, or when the emergency stop is pressed.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -42,6 +43,7 @@ class Watchdog:
         robot: Robot = load_robot(hardware.robot)
         self._joints = hardware.joint_map(robot)
         self._speed, self._emergency = 0.0, False
+        self._begun = time.monotonic()
         h = hardware
         self.node = Node("physai_watchdog", url or h.url, h.allowed())
         self._states = self.node.create_subscription(
@@ -55,15 +57,19 @@ class Watchdog:
         )
         self._stop = self.node.create_client(h.stop_service.type, h.stop_service.name)
         self.stops: list[str] = []
+        self._confirmed = True
 
     def watch(self, seconds: float | None = None) -> list[str]:
         """Watch until interrupted, or for so many seconds; returns the stops."""
         end = None if seconds is None else time.monotonic() + seconds
         period = min(0.02, 0.2 * self.hardware.command_timeout_s)
+        last = ""
         while end is None or time.monotonic() < end:
             reason = self.reason()
-            if reason and (not self.stops or self.stops[-1] != reason):
+            # Once for every time that something goes wrong; again until it is heard.
+            if reason and (reason != last or not self._confirmed):
                 self._request(reason)
+            last = reason
             time.sleep(period)
         return self.stops
 
@@ -72,7 +78,11 @@ class Watchdog:
         now, limit = time.monotonic(), 2.0 * self.hardware.command_timeout_s
         if self._emergency:
             return "emergency stop pressed"
-        if self._states.received and now - self._states.arrived_s > limit:
+        # A robot that was never heard of has a little longer to begin.
+        heard = self._begun + self.hardware.state_timeout_s
+        if self._states.received:
+            heard = self._states.arrived_s
+        if now - heard > limit:
             return "nothing heard of the robot"
         if (
             self._states.received
@@ -87,14 +97,20 @@ class Watchdog:
         self.node.destroy_node()
 
     def _request(self, reason: str) -> None:
-        self.stops.append(reason)
-        self._report(reason)
+        if not self.stops or self.stops[-1] != reason or self._confirmed:
+            self.stops.append(reason)
+            self._report(reason)
         try:
             self._stop.call({})
+            self._confirmed = True
         except LinkError as error:
-            self._report(str(error))
+            if self._confirmed:
+                self._report(str(error))
+            self._confirmed = False
 
     def _on_joints(self, message: dict[str, object]) -> None:
+        # What cannot be read counts as moving.
+        self._speed = math.inf
         _, velocity, _ = messages.parse_joints(message, self._joints)
         self._speed = float(np.abs(velocity).max())
 

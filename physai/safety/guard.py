@@ -42,6 +42,7 @@ class Guard:
         self.latch = Latch()
         self._n = len(spec.robot.actuator_names)
         self._last = np.zeros(self._n)
+        self._tool = np.zeros(len(spec.robot.tool_channels))
         self._words = _words_of(spec)
         self._index = {rule.rule: i for i, rule in enumerate(spec.config.rules)}
         self._clock = -math.inf
@@ -62,6 +63,7 @@ class Guard:
         self.monitor.reset()
         self.latch = Latch()
         self._last = np.zeros(self._n)
+        self._tool = np.zeros(len(self._tool))
         self._clock, self._sequence = -math.inf, -1
         self._withdraw_axis, self._withdraw_steps = None, 0
 
@@ -185,14 +187,18 @@ class Guard:
                 _CHANGED,
             )
         )
+        sent, caps = self._command(command, solution.velocity), self.monitor.caps
+        kept = caps.tool_rule >= 0 and not np.array_equal(sent.tool, command.tool)
         en = ja = rule = ""
         if intervened:
             rule = self._rule_id(solution.rule)
             en, ja = self._sentences(rule, "", solution.value)
+        elif kept:
+            rule = self._rule_id(caps.kinds[caps.tool_rule])
+            en, ja = self._sentences(rule, "")
+            action = max(action, Action.LIMIT)
         self._last = solution.velocity.copy()
-        return self._command(command, solution.velocity), Decision(
-            action, rule, margins, intervened, en, ja, False
-        )
+        return sent, Decision(action, rule, margins, intervened or kept, en, ja, False)
 
     def _hold(
         self, state: State, command: Command, margins: Array, rule: str
@@ -203,7 +209,7 @@ class Guard:
             velocity = self._withdraw(state)
         self._last = velocity.copy()
         en, ja = self._sentences(rule, "")
-        return self._command(command, velocity), Decision(
+        return self._command(command, velocity, stopped=True), Decision(
             Action.STOP2, rule, margins, True, en, ja, False
         )
 
@@ -235,16 +241,30 @@ class Guard:
         self, command: Command, margins: Array, en: str, ja: str
     ) -> tuple[Command, Decision]:
         self._last = np.zeros(self._n)
-        return self._command(command, np.zeros(self._n)), Decision(
+        return self._command(command, np.zeros(self._n), stopped=True), Decision(
             self.latch.action, self.latch.rule, margins, True, en, ja, True
         )
 
-    def _command(self, asked: Command, velocity: Array) -> Command:
+    def _command(
+        self, asked: Command, velocity: Array, stopped: bool = False
+    ) -> Command:
+        """Return the command to send; what the tool holds stays held.
+
+        Args:
+            asked: What was asked for.
+            velocity: (n,) what is permitted.
+            stopped: A tool whose safe state is ``keep_on`` stays as it was.
+        """
         velocity.setflags(write=False)
-        tool = asked.tool
-        channels = len(self.spec.robot.tool_channels)
-        if tool.shape != (channels,) or not all_finite(tool):
-            tool = np.zeros(channels)
+        tool, keeps = asked.tool, self.spec.robot.tool.safe_state == "keep_on"
+        if tool.shape != self._tool.shape or not all_finite(tool):
+            tool = self._tool if keeps else np.zeros(len(self._tool))
+        if len(self._tool):
+            if stopped and keeps:
+                tool = self._tool
+            elif not stopped:
+                tool = np.maximum(tool, self.monitor.caps.tool_floor)
+            self._tool = tool
         stamp = asked.stamp_s if math.isfinite(asked.stamp_s) else self._clock
         return Command(velocity, tool, stamp, max(asked.sequence, self._sequence))
 
@@ -261,7 +281,7 @@ class Guard:
             return f"Stopped: {rule}.", f"停止：{rule}。"
         value = words.limit + excess
         if not (excess and words.speed):
-            value = float(self.monitor.signals[words.signal])
+            value = words.sign * float(self.monitor.signals[words.signal])
         ja = words.ja.format(value=value, limit=words.limit)
         if detail:
             return f"Stopped: {detail}. [{words.source}]", ja
@@ -279,6 +299,8 @@ class _Words(NamedTuple):
     signal: int
     speed: bool
     """Whether it judges a speed, so that an excess adds to the limit."""
+    sign: float
+    """-1 where the signal is kept with the other sign."""
 
 
 def _words_of(spec: CompiledSpec) -> dict[str, _Words]:
@@ -290,6 +312,7 @@ def _words_of(spec: CompiledSpec) -> dict[str, _Words]:
             rule.limit.value,
             int(signal),
             rule.limit.unit == "m/s",
+            -1.0 if rule.rule == "extra_below" else 1.0,
         )
         for rule, signal in zip(spec.config.rules, spec.signal, strict=True)
     }

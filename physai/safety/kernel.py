@@ -40,7 +40,9 @@ class Parameter(enum.IntEnum):
     CARRIER_DISTANCE = 10
     HORIZON = 11
     """Effective distance beyond which no pair can bind [m]."""
-    COUNT = 12
+    FASTEST = 12
+    """No shape is faster than this, so that no larger permission binds [m/s]."""
+    COUNT = 13
 
 
 @numba.njit(cache=True)
@@ -594,16 +596,34 @@ def contact_ratio(
                 out[2] = 1.0
             if not robot_speed[p, a] > moved:
                 continue
+            share = own_share(robot_speed[p, a], person_speed[p, a])
             shape = int(link[p, a])
             if not permitted[a]:
                 soft = shape >= 0 and utensil[shape]
-                out[0] = max(out[0], peak[p, a] / (mouth_limit if soft else 1.0))
+                limit = mouth_limit if soft else 1.0
+                out[0] = max(out[0], share * peak[p, a] / limit)
                 continue
             held = age[p, a] >= 0.5 or clamped[p, a] > 0.5
             if not held:
-                out[0] = max(out[0], peak[p, a] / (frailty * transient[a]))
+                out[0] = max(out[0], share * peak[p, a] / (frailty * transient[a]))
             else:
                 out[0] = max(out[0], mean[p, a] / (frailty * quasistatic[a]))
+
+
+@numba.njit(cache=True)
+def own_share(robot_speed: float, person_speed: float) -> float:
+    """Return the robot's share of the closing speed of a contact.
+
+    The peak of an impact is v sqrt(mu k), so that the robot's share of v is its share
+    of the peak. NaN counts as all of it.
+
+    Args:
+        robot_speed: The robot's own speed toward the person [m/s], above 0.
+        person_speed: The person's own speed toward the robot [m/s].
+    """
+    if not person_speed > 0.0:
+        return 1.0
+    return float(robot_speed / (robot_speed + person_speed))
 
 
 @numba.njit(cache=True)

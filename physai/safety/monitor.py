@@ -16,22 +16,23 @@ import numpy.typing as npt
 
 from physai.body.person import SEGMENT_COUNT
 from physai.robot.kinematics import Kinematics
-from physai.safety.kernel import contact_ratio
-from physai.safety.measurement import (
+from physai.safety.buffers import (
     SIZE_PEOPLE,
     Figures,
     Work,
     intake_length,
     intake_of,
-    measure,
-    move_windows,
     pack_figures,
     windows_length,
     windows_of,
     work_length,
     work_of,
 )
+from physai.safety.kernel import Parameter, contact_ratio
+from physai.safety.measurement import measure, move_windows
 from physai.safety.rules import Signal
+from physai.safety.sections import load_section
+from physai.safety.sections.section import Caps, Section
 from physai.safety.spec import CompiledSpec
 from physai.types import Array, State, Truth
 
@@ -69,6 +70,7 @@ class Monitor:
         shape_cap: (R,) permitted speed of every shape [m/s].
         shape_segment: (R,) body segment that it comes from; -1 for none.
         gate: (5,) what the gate says (:func:`physai.safety.kernel.evaluate_gate`).
+        caps: Speed caps of the specification's sections in the last step.
         work: Everything that the last step left for the filter.
         size: (6,) sizes of the buffers; a new number of people changes it.
         figures_buffer: Numbers of the specification as compiled passes take them.
@@ -80,7 +82,7 @@ class Monitor:
         self.view = view
         self.truth_view = view == "truth"
         self.kinematics = Kinematics(spec.robot)
-        self.signals = np.zeros(Signal.COUNT)
+        self.signals = np.zeros(Signal.COUNT + len(spec.judged_extras))
         self._gate_places = np.array(
             [spec.extras.get(name, -1) for name in _MOUTH], dtype=np.int64
         )
@@ -94,6 +96,8 @@ class Monitor:
                 len(spec.rule_names),
             ]
         )
+        self.caps = Caps(len(spec.robot.actuator_names), len(spec.robot.tool_channels))
+        self._sections = self._make_sections()
         self._most_people = 0
         self.work: Work
         self.figures_buffer = pack_figures(self._make_figures())
@@ -121,6 +125,9 @@ class Monitor:
         self._windows.below[:] = 0
         self._windows.above[:] = 0
         self.active[:] = False
+        self.caps.clear()
+        for section in self._sections:
+            section.reset()
         self.work.previous_velocity[:] = np.nan
 
     @property
@@ -178,7 +185,8 @@ class Monitor:
         """
         complete = self._take_in(state)
         pushed = self._judge_contacts(truth)
-        measure(
+        finish = not (self._sections or self.spec.judged_extras)
+        whole = measure(
             self.size,
             self._intake_buffer,
             self.kinematics.size,
@@ -190,8 +198,24 @@ class Monitor:
             self.active,
             complete,
             pushed,
+            finish,
         )
+        if whole and not finish:
+            self._measure_more(state, truth)
+            self._margins()
         return self.margins
+
+    def _measure_more(self, state: State, truth: Truth | None) -> None:
+        """Let the specification's sections measure and cap; read extras."""
+        self.caps.clear()
+        for section in self._sections:
+            section.update(state, self.kinematics, self.signals)
+        for k, (place, true, sign) in enumerate(self.spec.judged_extras):
+            source = (
+                state.extras if not true else None if truth is None else truth.extras
+            )
+            value = np.nan if source is None else source[place]
+            self.signals[Signal.COUNT + k] = sign * value
 
     def violated(self) -> npt.NDArray[np.bool_]:
         """Return (r,) whether each rule is violated in this step, windows aside."""
@@ -290,9 +314,9 @@ class Monitor:
             gate=self._gate_vector(),
             gate_place=self._gate_places,
             contact_speed=spec.permitted_contact_speed,
-            minimum=np.array(box.minimum_m),
-            maximum=np.array(box.maximum_m),
-            floor_z_m=box.floor_z_m,
+            minimum=np.array(box.minimum_m) if box else np.full(3, -np.inf),
+            maximum=np.array(box.maximum_m) if box else np.full(3, np.inf),
+            floor_z_m=box.floor_z_m if box else -np.inf,
             face_zone_m=0.0 if gate is None else gate.face_zone_m,
             control_hz=spec.control_hz,
             people_expected=spec.config.people_expected,
@@ -304,8 +328,20 @@ class Monitor:
             position_min=robot.position_min,
             position_max=robot.position_max,
             velocity_max=robot.velocity_max,
-            acceleration_max=robot.acceleration_max,
+            acceleration_max=np.maximum(robot.acceleration_max, robot.braking_max),
         )
+
+    def _make_sections(self) -> list[Section]:
+        spec = self.spec
+        reaction = float(self.parameters[Parameter.REACTION_TIME])
+        made = []
+        for name, given in spec.config.sections.items():
+            found, values = load_section(name, given)
+            section = found(values, spec.robot, self.truth_view, self.caps, reaction)
+            section.period_s = 1.0 / spec.control_hz
+            section.bind(spec.extras)
+            made.append(section)
+        return made
 
     def _gate_vector(self) -> Array:
         gate, s = self.spec.config.gate, self.spec.config.separation
@@ -338,6 +374,8 @@ class Monitor:
         self.work_buffer = np.zeros(work_length(self.size))
         self.work = w = work_of(self.work_buffer, self.size)
         w.previous_velocity[:] = previous
+        # Without a gate, nothing but the floor toward head and neck is permitted there.
+        w.gate[:2] = self.parameters[Parameter.HEAD_FLOOR]
         w.gate[2:4] = w.excess[3] = np.inf
         w.excess[:2] = -np.inf
         w.shape_segment[:] = -1

@@ -41,15 +41,35 @@ class Signal(enum.IntEnum):
     INSERTION_DEPTH = 20
     STOP_SIGNAL = 21
     MOVING_CONTACT = 22
-    COUNT = 23
+    LIDAR_AGE = 23
+    PROTECTIVE_FIELD = 24
+    GEOFENCE = 25
+    AREA_INTRUSION = 26
+    AREA_SPEED = 27
+    INCLINATION = 28
+    STABILITY_SPEED = 29
+    CROSSING = 30
+    LOAD_AGE = 31
+    LOAD_APPROACH = 32
+    LOAD_SPEED = 33
+    LOAD_RELEASE = 34
+    AREA_MOTION = 35
+    SWING_SECTOR = 36
+    SERVICE_APPROACH = 37
+    CARRYING_SPEED = 38
+    LOAD_TILT = 39
+    ENVELOPE = 40
+    COUNT = 41
+    """The signals of rules about extras come after these."""
 
 
 class Rule:
     """Base of every rule.
 
     Attributes:
-        signal: What it judges.
-        unit: Unit of signal and limit.
+        signal: What it judges; None for an extra that the specification names.
+        unit: Unit of signal and limit; empty where the specification says it.
+        section: Section of the specification that measures the signal.
         extras: Extras of the state that it needs.
         truth_extras: True extras that it needs.
         view: ``both``, ``guard`` (a trigger; no scorer judges it) or ``truth``
@@ -58,8 +78,9 @@ class Rule:
             does not charge the robot with that: motion caused by a push is not its own.
     """
 
-    signal: ClassVar[Signal]
+    signal: ClassVar[Signal | None]
     unit: ClassVar[str]
+    section: ClassVar[str] = ""
     extras: ClassVar[tuple[str, ...]] = ()
     truth_extras: ClassVar[tuple[str, ...]] = ()
     view: ClassVar[str] = "both"
@@ -183,6 +204,7 @@ class ContactSpeed(Rule):
     """
 
     signal, unit = Signal.CONTACT_SPEED, "1"
+    by_push = True
 
 
 class ContactForce(Rule):
@@ -191,8 +213,10 @@ class ContactForce(Rule):
     The transient peak is compared with the transient limit (younger than 0.5 s, not
     clamped), the 100 ms mean with the quasi-static limit, both times the frailty
     factor; skull and face permit no contact, so that a utensil there is judged by the
-    specification's own limit of the mouth. Judged where the robot moved or pushed;
-    ISO/TS 15066 Table A.2, ISO 10218-2:2025.
+    specification's own limit of the mouth. Judged where the robot moved or pushed: of
+    a peak, the share that the robot's own speed has in the closing speed
+    (v sqrt(mu k)); of a held or clamped contact, all of it. ISO/TS 15066 Table A.2,
+    ISO 10218-2:2025; the share is this project's reading of who caused it.
     """
 
     signal, unit, view = Signal.CONTACT_FORCE, "1", "truth"
@@ -264,6 +288,174 @@ class MovingContact(Rule):
     signal, unit, view = Signal.MOVING_CONTACT, "m/s", "truth"
 
 
+class LidarAge(Rule):
+    """Age of the lidar's scan [s]: who is not seen cannot be avoided."""
+
+    signal, unit, view, section = Signal.LIDAR_AGE, "s", "guard", "field"
+
+
+class ProtectiveFieldSpeed(Rule):
+    """Speed above that from which the base stops within the free way of its corridor.
+
+    As a share of the maker's speed limit. ISO 3691-4 (stop within the detection range),
+    ISO 13855; closed form in :mod:`physai.safety.sections.field`.
+    """
+
+    signal, unit, section = Signal.PROTECTIVE_FIELD, "1", "field"
+    by_push = True
+
+
+class Geofence(Rule):
+    """Speed above that from which the base stops before the fence, as a share.
+
+    Stopping distance v Tr + v^2 / 2a measured on the machine; ISO 17757, MLIT rules for
+    automated construction.
+    """
+
+    signal, unit, section = Signal.GEOFENCE, "1", "fence"
+    by_push = True
+
+
+class Crossing(Rule):
+    """Speed above that from which the base stops before a closed crossing, as a share.
+
+    v Tr + v^2 / 2a measured on the machine; MLIT rules for automated construction.
+    """
+
+    signal, unit, section = Signal.CROSSING, "1", "crossing"
+
+
+class AreaIntrusion(Rule):
+    """1 while a person is, or could be, in an unmanned area.
+
+    MLIT safety rules for automated construction, Ver. 1.0 (2024): three areas.
+    """
+
+    signal, unit, view, section = Signal.AREA_INTRUSION, "1", "guard", "areas"
+
+
+class AreaSpeed(Rule):
+    """Speed above what the areas permit, as a share of the maker's speed limit."""
+
+    signal, unit, section = Signal.AREA_SPEED, "1", "areas"
+    by_push = True
+
+
+class AreaMotion(Rule):
+    """Speed of the fastest actuator, as a share, while a person is in an unmanned area.
+
+    What a machine still does after an intrusion; its hold window is the time to stop.
+    MLIT safety rules for automated construction, Ver. 1.0 (2024).
+    """
+
+    signal, unit, view, section = Signal.AREA_MOTION, "1", "truth", "areas"
+
+
+class SwingSector(Rule):
+    """How far the swing is, or can no longer be kept from going, out of its sector [rad].
+
+    The swept zone is marked and kept free (29 CFR 1926.1424(a)); the tail goes with it.
+    """
+
+    signal, unit, section = Signal.SWING_SECTOR, "rad", "sector"
+
+
+class Envelope(Rule):
+    """How far the tool is outside of the box that it may work in [m].
+
+    Depth limit, height limit, distance from the own tracks of machine guidance.
+    """
+
+    signal, unit, section = Signal.ENVELOPE, "m", "envelope"
+
+
+class ServiceApproach(Rule):
+    """Speed of the bucket toward a buried pipe above the one that stops at its buffer.
+
+    v Tr + v^2 / 2a = distance - buffer solved for v, worst side of the plate [m/s].
+    """
+
+    signal, unit, section = Signal.SERVICE_APPROACH, "m/s", "services"
+
+
+class Inclination(Rule):
+    """Roll or pitch of the base over the permitted angle, the larger share.
+
+    tan(angle) = (track / 2) / h tips (rigid body); the limit is a share of it.
+    """
+
+    signal, unit, section = Signal.INCLINATION, "1", "stability"
+    by_push = True
+
+
+class StabilitySpeed(Rule):
+    """Speed above what slope, curve and lift height permit, as a share."""
+
+    signal, unit, section = Signal.STABILITY_SPEED, "1", "stability"
+    by_push = True
+
+
+class CarryingSpeed(Rule):
+    """Speed of base or arm above what the other permits, as a share.
+
+    The arm moves while the base stands, and no faster than keeps its load level; see
+    :mod:`physai.safety.sections.carrying`.
+    """
+
+    signal, unit, section = Signal.CARRYING_SPEED, "1", "carrying"
+    by_push = True
+
+
+class LoadTilt(Rule):
+    """Tilt of what the hand carries, between the tool's -z and the vertical [rad]."""
+
+    signal, unit, section = Signal.LOAD_TILT, "rad", "carrying"
+    by_push = True
+
+
+class LoadAge(Rule):
+    """Age of the oldest reading of gripper, case and slot [s]."""
+
+    signal, unit, view, section = Signal.LOAD_AGE, "s", "guard", "load"
+
+
+class LoadApproach(Rule):
+    """Horizontal approach of a carried case to a person above the permitted one [m/s].
+
+    Height does not count, so that nothing is carried over people; closed form of
+    ISO/TS 15066 5.5.4 as in :func:`physai.safety.kernel.permitted_speed`.
+    """
+
+    signal, unit, section = Signal.LOAD_APPROACH, "m/s", "load"
+
+
+class LoadSpeed(Rule):
+    """Speed above what the vacuum permits with this case, as a share.
+
+    Static margin dp A / (m g); see :mod:`physai.safety.sections.load`.
+    """
+
+    signal, unit, section = Signal.LOAD_SPEED, "1", "load"
+
+
+class LoadRelease(Rule):
+    """How far from its place a case was let go, sideways or in height [m]."""
+
+    signal, unit, section = Signal.LOAD_RELEASE, "m", "load"
+
+
+class ExtraAbove(Rule):
+    """An extra that the rule names must not exceed the limit."""
+
+    signal, unit = None, ""
+
+
+class ExtraBelow(Rule):
+    """An extra that the rule names must not fall below the limit."""
+
+    signal, unit = None, ""
+
+
 RULES: dict[str, type[Rule]] = {
     "input_integrity": InputIntegrity,
     "joint_age": JointAge,
@@ -288,4 +480,24 @@ RULES: dict[str, type[Rule]] = {
     "insertion_depth": InsertionDepth,
     "stop_signal": StopSignal,
     "moving_contact": MovingContact,
+    "lidar_age": LidarAge,
+    "protective_field": ProtectiveFieldSpeed,
+    "geofence": Geofence,
+    "crossing": Crossing,
+    "area_intrusion": AreaIntrusion,
+    "area_speed": AreaSpeed,
+    "area_motion": AreaMotion,
+    "swing_sector": SwingSector,
+    "service_approach": ServiceApproach,
+    "envelope": Envelope,
+    "inclination": Inclination,
+    "stability_speed": StabilitySpeed,
+    "load_age": LoadAge,
+    "load_approach": LoadApproach,
+    "load_speed": LoadSpeed,
+    "load_release": LoadRelease,
+    "carrying_speed": CarryingSpeed,
+    "load_tilt": LoadTilt,
+    "extra_above": ExtraAbove,
+    "extra_below": ExtraBelow,
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -22,7 +22,8 @@ from physai.config import Config, load
 from physai.errors import ConfigError, ContractError, RefusedError, suggest
 from physai.robot.description import Robot
 from physai.safety.kernel import Parameter
-from physai.safety.rules import RULES, Rule
+from physai.safety.rules import RULES, Rule, Signal
+from physai.safety.sections import load_section
 from physai.types import Action, Array
 
 __all__ = [
@@ -83,6 +84,9 @@ class RuleConfig(Config):
     """Why it intervened, for a carer or site worker; may use {value} and {limit}."""
     hazard: str
     principles: tuple[str, ...]
+    extra: str | None = None
+    """Name of the extra, or true extra, that ``extra_above`` or ``extra_below`` judges;
+    a true extra is seen by the scorer alone."""
     limit: LimitConfig
     uncertainty: NonNegative = 0.0
     """Kept back from the limit by the guard, which sees estimates; not by the scorer."""
@@ -99,7 +103,12 @@ class RuleConfig(Config):
         if self.rule not in RULES:
             raise ValueError(f'unknown rule "{self.rule}"; {suggest(self.rule, RULES)}')
         unit = RULES[self.rule].unit
-        if self.limit.unit != unit:
+        if (RULES[self.rule].signal is None) != (self.extra is not None):
+            raise ValueError(
+                f'rule "{self.id}": extra belongs to extra_above and extra_below, and '
+                "they need it"
+            )
+        if unit and self.limit.unit != unit:
             raise ValueError(
                 f'the limit of rule "{self.rule}" is in {unit}, not in '
                 f"{self.limit.unit}"
@@ -114,8 +123,12 @@ class SeparationConfig(Config):
     human_speed_near_m_s: Positive
     near_distance_m: NonNegative
     reaction_time_s: Positive
-    braking_time_s: Positive
+    braking_time_s: NonNegative
+    """Every joint stops within it; 0 for a robot whose base alone moves."""
     deceleration_m_s2: Positive
+    fastest_m_s: Positive = 1.0
+    """Speed that no shape of a fixed robot exceeds near people: four times the reduced
+    speed of an arm (project choice); of a base its own speed is added."""
     intrusion_distance_m: NonNegative
     tracker_uncertainty_m: NonNegative
     robot_uncertainty_m: NonNegative
@@ -176,7 +189,9 @@ class SafetySpec(Config):
     clamped_segments: tuple[str, ...] = ()
     separation: SeparationConfig
     gate: GateConfig | None = None
-    workspace: WorkspaceConfig
+    workspace: WorkspaceConfig | None = None
+    sections: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Parts that only some robots need, by name (:mod:`physai.safety.sections`)."""
     rules: Annotated[tuple[RuleConfig, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -185,6 +200,17 @@ class SafetySpec(Config):
         twice = {i for i in ids if ids.count(i) > 1}
         if twice:
             raise ValueError(f"rule ids must differ: {', '.join(sorted(twice))}")
+        for name, values in self.sections.items():
+            try:
+                load_section(name, values)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        for rule in self.rules:
+            section = RULES[rule.rule].section
+            if section and section not in self.sections:
+                raise ValueError(f'rule "{rule.id}" needs the section "{section}"')
+            if rule.rule == "workspace" and self.workspace is None:
+                raise ValueError(f'rule "{rule.id}" needs the section "workspace"')
         needed = {"input_integrity", "joint_age", "people_missing"}
         missing = needed - {rule.rule for rule in self.rules}
         if missing:
@@ -229,6 +255,8 @@ class CompiledSpec:
         permitted_contact_speed: (S,) power-and-force-limiting speed by segment [m/s].
         extras: Place of every extra by name.
         truth_extras: Place of every true extra by name.
+        judged_extras: For every rule about an extra, in order: its place, whether it is
+            a true extra, and the sign with which it counts.
         tightened: What a session tightened: name to value.
     """
 
@@ -252,6 +280,7 @@ class CompiledSpec:
     permitted_contact_speed: Array
     extras: dict[str, int]
     truth_extras: dict[str, int]
+    judged_extras: tuple[tuple[int, bool, float], ...]
     tightened: dict[str, float]
 
     def tighten(self, *, reaction_time_s: float) -> CompiledSpec:
@@ -314,7 +343,9 @@ def compile_spec(
             f"{config.id}: separation.reaction_time_s: {s.reaction_time_s} s is shorter "
             f"than one control period of {1.0 / control_hz:.3f} s"
         )
-    rules = tuple(RULES[rule.rule](rule.id) for rule in config.rules)
+    rules = tuple(
+        _rule_of(rule, extras, truth_extras, config.id) for rule in config.rules
+    )
     for rule in rules:
         for needed, known in ((rule.extras, extras), (rule.truth_extras, truth_extras)):
             for name in needed:
@@ -324,16 +355,18 @@ def compile_spec(
                         f"which the environment does not declare; "
                         f"{suggest(name, known)}"
                     )
-    limits = np.array([rule.limit.value for rule in config.rules])
+    sign = np.array([-1.0 if r.rule == "extra_below" else 1.0 for r in config.rules])
+    limits = sign * np.array([rule.limit.value for rule in config.rules])
     kept = np.array([rule.uncertainty for rule in config.rules])
     steps = [(rule.window.hold_s, rule.window.release_s) for rule in config.rules]
-    guard, truth = _parameters(config, truth=False), _parameters(config, truth=True)
+    guard = _parameters(config, robot, truth=False)
+    truth = _parameters(config, robot, truth=True)
     compiled = CompiledSpec(
         config=config,
         robot=robot,
         regions=regions,
         digest=content.digest_value(
-            [config.model_dump(mode="json"), regions.digest, robot.digest, control_hz]
+            [config.distinctive(), regions.digest, robot.digest, control_hz]
         ),
         control_hz=control_hz,
         rules=rules,
@@ -343,7 +376,7 @@ def compile_spec(
         guard_limit=limits - kept,
         truth_limit=limits,
         scale=np.array([rule.scale for rule in config.rules]),
-        signal=np.array([int(rule.signal) for rule in rules], dtype=np.int64),
+        signal=_signals(rules),
         action=np.array(
             [int(Action[r.action.upper()]) for r in config.rules], dtype=np.int64
         ),
@@ -357,6 +390,7 @@ def compile_spec(
         permitted_contact_speed=_contact_speed(config, robot, regions),
         extras={name: index for index, name in enumerate(extras)},
         truth_extras={name: index for index, name in enumerate(truth_extras)},
+        judged_extras=_judged(config, extras, truth_extras),
         tightened={},
     )
     for field in dataclasses.fields(compiled):
@@ -366,7 +400,49 @@ def compile_spec(
     return compiled
 
 
-def _parameters(config: SafetySpec, truth: bool) -> Array:
+def _rule_of(
+    given: RuleConfig, extras: tuple[str, ...], truth_extras: tuple[str, ...], spec: str
+) -> Rule:
+    rule = RULES[given.rule](given.id)
+    if given.extra is None:
+        return rule
+    if given.extra not in (*extras, *truth_extras):
+        raise ConfigError(
+            f'{spec}: rule "{given.id}" needs "{given.extra}", which the environment '
+            f"does not declare; {suggest(given.extra, [*extras, *truth_extras])}"
+        )
+    if given.extra not in extras:
+        # Only what really happened can tell.
+        rule.view = "truth"  # type: ignore[misc]
+    return rule
+
+
+def _signals(rules: tuple[Rule, ...]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Places of the rules' signals; those about extras come after all others."""
+    places, extra = [], int(Signal.COUNT)
+    for rule in rules:
+        if rule.signal is None:
+            places.append(extra)
+            extra += 1
+        else:
+            places.append(int(rule.signal))
+    return np.array(places, dtype=np.int64)
+
+
+def _judged(
+    config: SafetySpec, extras: tuple[str, ...], truth_extras: tuple[str, ...]
+) -> tuple[tuple[int, bool, float], ...]:
+    found = []
+    for rule in config.rules:
+        if rule.extra is None:
+            continue
+        true = rule.extra not in extras
+        place = (truth_extras if true else extras).index(rule.extra)
+        found.append((place, true, -1.0 if rule.rule == "extra_below" else 1.0))
+    return tuple(found)
+
+
+def _parameters(config: SafetySpec, robot: Robot, truth: bool) -> Array:
     s, gate, p = config.separation, config.gate, np.zeros(Parameter.COUNT)
     p[Parameter.REACTION_TIME] = 0.0 if truth else s.reaction_time_s
     p[Parameter.BRAKING_TIME] = s.braking_time_s
@@ -381,22 +457,29 @@ def _parameters(config: SafetySpec, truth: bool) -> Array:
     p[Parameter.NEAR_SPEED] = s.moving_contact_m_s if truth else s.near_speed_m_s
     p[Parameter.HEAD_FLOOR] = s.moving_contact_m_s if truth else 0.0
     p[Parameter.CARRIER_DISTANCE] = gate.carrier_distance_m if gate else 0.0
+    p[Parameter.FASTEST] = s.fastest_m_s + _base_speed(robot)
     _set_horizon(p)
     return p
 
 
 def _set_horizon(p: Array) -> None:
-    """Beyond this distance the permitted speed exceeds 1 m/s and no row can bind."""
-    vh, tr, tj, a = (
+    """Beyond this distance the permitted speed exceeds the robot's own."""
+    vh, tr, tj, a, v = (
         p[Parameter.HUMAN_SPEED_NEAR],
         p[Parameter.REACTION_TIME],
         p[Parameter.BRAKING_TIME],
         p[Parameter.DECELERATION],
+        p[Parameter.FASTEST],
     )
-    braking = max(1.0 / a, tj)
+    braking = max(v / a, tj)
     p[Parameter.HORIZON] = (
-        vh * (tr + braking) + tr + 0.5 * braking + p[Parameter.OFFSET]
+        vh * (tr + braking) + v * (tr + 0.5 * braking) + p[Parameter.OFFSET]
     )
+
+
+def _base_speed(robot: Robot) -> float:
+    """Return how fast a base drives [m/s]; 0 for a robot that is bolted down."""
+    return float(robot.velocity_max[0]) if robot.base is not None else 0.0
 
 
 def _contact_speed(config: SafetySpec, robot: Robot, regions: Regions) -> Array:

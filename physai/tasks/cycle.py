@@ -164,7 +164,12 @@ class Cycle:
         reward = shaping + earned.rate
         self._potential = earned.potential
         outcome = self.task.outcome(truth)
-        stopped = self.mode is GuardMode.ON and decision.latched
+        # A heavy machine takes a second or two to stop; what it hits meanwhile counts.
+        stopped = (
+            self.mode is GuardMode.ON
+            and decision.latched
+            and self._stands(truth.state.actuator_velocity)
+        )
         if stopped:
             cost += self._remaining_cost(cost)
         self.figures.update(truth, cost, decision.intervened)
@@ -232,6 +237,11 @@ class Cycle:
         certified, decision = self.guard.certify(state, asked)
         return (certified if self.mode is GuardMode.ON else asked), decision
 
+    def _stands(self, velocity: Array) -> bool:
+        """Return whether the robot stands still, but for the noise of a speed."""
+        moving = np.abs(velocity) > _STANDSTILL * self.task.robot.velocity_max
+        return not moving.any()
+
     def _truth_or_measured(self) -> Truth:
         return self.truth if self.truth is not None else self.task.measured(self.state)
 
@@ -273,6 +283,9 @@ class Cycle:
             observation=shown,
         )
 
+
+_STANDSTILL = 0.02
+"""Share of an actuator's speed limit below which it counts as still."""
 
 _NOBODY = Decision(Action.NONE, "", np.zeros(0), False)
 

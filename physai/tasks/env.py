@@ -29,10 +29,10 @@ __all__ = ["PhysaiEnv"]
 
 FloatArray = npt.NDArray[np.float32]
 
-_OBSERVATIONS = ("state",)
+_OBSERVATIONS = ("state", "rgbd")
 
 
-class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
+class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
     """One person, one robot, one task.
 
     ``info`` always has ``cost`` (>= 0, of this step), ``episode_cost`` (so far),
@@ -45,7 +45,10 @@ class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
         environment: An id, a name below ``envs/`` or a YAML file.
         plant: Name of a plant, or a plant.
         guard: ``on``, ``observe`` or ``off``.
-        observation: ``state``.
+        observation: ``state``, a flat vector; or ``rgbd``, a dictionary with ``state``
+            and, per camera of the plant, ``NAME.rgb`` (H, W, 3) uint8, ``NAME.depth``
+            (H, W, 1) float32 [m], 0 where none was measured, and ``NAME.segmentation``
+            (H, W, 1) uint8 (:mod:`physai.plant.labels`).
         render_mode: ``rgb_array``, ``human`` or None.
         scenario: Every episode is this one; None samples one per reset.
         distribution: Ranges that scenarios are sampled from: ``train``, ``test`` or
@@ -87,9 +90,12 @@ class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
         self._picture: Any = None
         self._closed = False
         given = self.cycle.spaces
-        self.observation_space = spaces.Box(
+        self.observation_space: spaces.Space[Any] = spaces.Box(
             given.observation_low, given.observation_high, dtype=np.float32
         )
+        self._sees = observation == "rgbd"
+        if self._sees:
+            self.observation_space = self._watch(self.observation_space)
         self.action_space = spaces.Box(
             -1.0, 1.0, (len(given.action_names),), dtype=np.float32
         )
@@ -111,7 +117,7 @@ class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[FloatArray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start an episode.
 
         Args:
@@ -124,10 +130,10 @@ class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
         """
         super().reset(seed=seed)
         scenario = self._choose(seed, options or {})
-        observation = self.cycle.reset(scenario)
+        self.cycle.reset(scenario)
         if self.render_mode == "human":
             self.render()
-        return observation, {
+        return self._observation(), {
             "cost": 0.0,
             "episode_cost": 0.0,
             "margins": np.ones(len(self.rule_names)),
@@ -135,9 +141,7 @@ class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
             "is_success": False,
         }
 
-    def step(
-        self, action: FloatArray
-    ) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: FloatArray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Do one control step.
 
         Returns:
@@ -160,7 +164,7 @@ class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
         if self.render_mode == "human":
             self.render()
         return (
-            self.cycle.observation,
+            self._observation(),
             record.reward,
             record.terminated,
             record.truncated,
@@ -201,8 +205,11 @@ class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
         truth = self.cycle.truth
         state = self.cycle.state if truth is None else truth.state
         place = _mouth(self.environment.extras)
+        look = getattr(self.cycle.plant, "surface", None)
         image = self._picture.draw(
-            state, mouth=None if place is None else state.extras[place]
+            state,
+            mouth=None if place is None else state.extras[place],
+            surface=None if look is None else look(),
         )
         if self.render_mode == "rgb_array":
             return image
@@ -217,6 +224,40 @@ class PhysaiEnv(gymnasium.Env[FloatArray, FloatArray]):
         if self._picture is not None:
             self._picture.close()
         self.cycle.close()
+
+    def _watch(self, state: spaces.Space[Any]) -> spaces.Space[Any]:
+        """Switch the plant's cameras on and return the space of state and images."""
+        plant, cameras = self.cycle.plant, self.environment.plant.cameras
+        watch = getattr(plant, "watch", None)
+        if watch is None or not cameras:
+            raise ContractError(
+                f"{self.environment.id} has no camera on this plant; use "
+                'observation="state"'
+            )
+        watch()
+        found: dict[str, spaces.Space[Any]] = {"state": state}
+        for name, camera in cameras.items():
+            size = (camera.intrinsics.height_px, camera.intrinsics.width_px)
+            found[f"{name}.rgb"] = spaces.Box(0, 255, (*size, 3), dtype=np.uint8)
+            found[f"{name}.depth"] = spaces.Box(
+                0.0, camera.depth_range_m, (*size, 1), dtype=np.float32
+            )
+            found[f"{name}.segmentation"] = spaces.Box(
+                0, 63, (*size, 1), dtype=np.uint8
+            )
+        return spaces.Dict(found)
+
+    def _observation(self) -> Any:
+        if not self._sees:
+            return self.cycle.observation
+        found: dict[str, Any] = {"state": self.cycle.observation}
+        for name, image in (self.cycle.state.images or {}).items():
+            if name.endswith(".rgb"):
+                found[name] = image.copy()
+            else:
+                kind = np.float32 if name.endswith(".depth") else np.uint8
+                found[name] = image.astype(kind)[:, :, None]
+        return found
 
     def _choose(self, seed: int | None, options: Mapping[str, Any]) -> Scenario:
         unknown = [key for key in options if key != "scenario"]

@@ -20,7 +20,9 @@ from physai.body.person import GROUPS
 from physai.config import Config, load
 from physai.errors import ContractError, suggest
 from physai.plant.faults import FaultConfig
+from physai.plant.process import load_process
 from physai.plant.scenario import PlantConfig
+from physai.tasks.casting import PersonTemplate
 
 __all__ = [
     "DistributionConfig",
@@ -73,13 +75,16 @@ class ScenarioTemplate(Config):
     kind: Literal["nominal", "boundary", "fault", "misuse"]
     hazard: str
     """Id of the hazard that it exercises."""
-    expect: Literal["feed", "withdraw", "any_safe"]
-    """What counts as right."""
+    expect: Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
+    """What counts as right; a name that the task knows."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
     """Share among the templates when a scenario is drawn by chance."""
     duration_s: Positive | None = None
     """None takes the environment's."""
     behaviours: tuple[BehaviourConfig, ...] = ()
+    """Of the first person, in tasks that place their people themselves."""
+    people: tuple[PersonTemplate, ...] = ()
+    """Who takes part, in tasks that take their people from the template."""
     faults: tuple[FaultConfig, ...] = ()
     ranges: dict[str, Range] = Field(default_factory=dict)
     """Ranges in place of the distribution's."""
@@ -133,6 +138,16 @@ class EnvironmentConfig(Config):
                 f"plant.control_hz is {self.plant.control_hz:g}, control_hz is "
                 f"{self.control_hz:g}"
             )
+        if self.plant.process is not None:
+            made, _ = load_process(self.plant.process)
+            for name, ours, theirs in (
+                ("extras", self.extras, made.EXTRAS),
+                ("truth_extras", self.truth_extras, made.TRUTH_EXTRAS),
+            ):
+                if tuple(ours) != tuple(theirs):
+                    raise ValueError(
+                        f"{name}: the process gives {', '.join(theirs)}, in this order"
+                    )
         hazards = [hazard.id for hazard in self.hazards]
         names = [template.name for template in self.templates]
         for template in self.templates:
@@ -156,7 +171,7 @@ class EnvironmentConfig(Config):
     @property
     def digest(self) -> str:
         """SHA-256 over every value."""
-        return content.digest_value(self.model_dump(mode="json"))
+        return content.digest_value(self.distinctive())
 
     def template(self, name: str) -> ScenarioTemplate:
         """Return a template by name.

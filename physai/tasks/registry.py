@@ -38,12 +38,26 @@ __all__ = [
 ]
 
 ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
-    {"physai/CareFeeding-v0": "care/feeding"}
+    {
+        "physai/CareFeeding-v0": "care/feeding",
+        "physai/CareNightRound-v0": "care/night_round",
+        "physai/ConstructionHaul-v0": "construction/haul",
+        "physai/LogisticsCrossing-v0": "logistics/crossing",
+        "physai/LogisticsPalletize-v0": "logistics/palletize",
+        "physai/ConstructionTrench-v0": "construction/trench",
+    }
 )
 """Gymnasium id to the name of its YAML below ``envs/``."""
 
 TASKS: Mapping[str, str] = MappingProxyType(
-    {"care.feeding": "physai.tasks.care.feeding:CareFeeding"}
+    {
+        "care.feeding": "physai.tasks.care.feeding:CareFeeding",
+        "care.night_round": "physai.tasks.care.night_round:CareNightRound",
+        "construction.haul": "physai.tasks.construction.haul:ConstructionHaul",
+        "logistics.crossing": "physai.tasks.logistics.crossing:LogisticsCrossing",
+        "logistics.palletize": "physai.tasks.logistics.palletize:LogisticsPalletize",
+        "construction.trench": "physai.tasks.construction.trench:ConstructionTrench",
+    }
 )
 """Task name, as in an environment's YAML, to its class."""
 

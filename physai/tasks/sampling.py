@@ -1,4 +1,4 @@
-"""From a seed to a scenario: template, person, seat, start of the robot.
+"""From a seed to a scenario: template, group, people, values, start of the robot.
 
 Everything is drawn from streams keyed by the seed, so that one more range changes no
 other draw, and seeds of two distributions never meet.
@@ -6,9 +6,11 @@ other draw, and seeds of two distributions never meet.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from physai.body.behaviour import Range, fix
+from physai.body.behaviour import BehaviourConfig, Range, fix
 from physai.body.person import SeatConfig, sample_person
 from physai.errors import ContractError, suggest
 from physai.plant.scenario import Scenario, ScenarioPerson
@@ -17,44 +19,55 @@ from physai.robot.kinematics import Kinematics
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
 from physai.types import Array
 
-__all__ = ["ScenarioSampler"]
+__all__ = ["Draw", "ScenarioSampler", "SeatedSampler"]
+
+
+class Draw(NamedTuple):
+    """What every scenario of a seed begins with.
+
+    Attributes:
+        seed: The seed.
+        distribution: Its name.
+        template: The kind of scenario.
+        group: Group of the first person.
+        values: Every range of environment, distribution and template, drawn.
+        behaviours: Those of the template, every number fixed.
+    """
+
+    seed: int
+    distribution: str
+    template: ScenarioTemplate
+    group: str
+    values: dict[str, float]
+    behaviours: tuple[BehaviourConfig, ...]
+
+    def random(self, stream: str) -> np.random.Generator:
+        """Return the generator of a stream of this scenario."""
+        return generator(self.seed, f"scenario.{stream}")
 
 
 class ScenarioSampler:
-    """Draws scenarios of an environment with one arm and one seated person.
+    """Draws what scenarios of any environment have in common.
 
     Args:
-        environment: Templates, distributions, ranges and groups. Ranges that it
-            reads: ``seat_x_m``, ``seat_y_m``, ``seat_z_m``, ``seat_yaw_rad`` (middle of
-            the seat and facing direction), ``start_x_m``, ``start_y_m``, ``start_z_m``
-            (offsets of the tool at the start). All drawn values are kept in the
-            scenario, so that the plant finds its own among them.
-        kinematics: The arm, placed in the scene.
+        environment: Templates, distributions, ranges and groups.
     """
 
-    def __init__(self, environment: EnvironmentConfig, kinematics: Kinematics) -> None:
+    def __init__(self, environment: EnvironmentConfig) -> None:
         self.environment = environment
-        self.kinematics = kinematics
 
-    def sample(
-        self,
-        seed: int,
-        distribution: str,
-        template: ScenarioTemplate | str | None,
-        start_m: tuple[float, float, float],
-    ) -> Scenario:
-        """Return the scenario of one seed.
+    def draw(
+        self, seed: int, distribution: str, template: ScenarioTemplate | str | None
+    ) -> Draw:
+        """Draw template, group, values and behaviours of one seed.
 
         Args:
             seed: Non-negative.
             distribution: One of the environment's.
             template: The kind of scenario, or its name; None draws it by weight.
-            start_m: TCP at the start, world, before the drawn offset; the tool is
-                level and points along the world's x axis.
 
         Raises:
-            ContractError: If distribution or template is unknown, or the arm cannot
-                reach the start.
+            ContractError: If distribution or template is unknown.
         """
         environment = self.environment
         if distribution not in environment.distributions:
@@ -66,30 +79,36 @@ class ScenarioSampler:
             template = self._template(seed, distribution)
         elif isinstance(template, str):
             template = environment.template(template)
-        values = self._values(seed, distribution, template)
         groups = environment.groups
         group = groups[int(generator(seed, "scenario.group").integers(len(groups)))]
         behaviours = tuple(
             behaviour.sample(generator(seed, f"scenario.behaviour.{index}"))
             for index, behaviour in enumerate(template.behaviours)
         )
+        values = self._values(seed, distribution, template)
+        return Draw(seed, distribution, template, group, values, behaviours)
+
+    def scenario(
+        self, draw: Draw, people: tuple[ScenarioPerson, ...], **more: Any
+    ) -> Scenario:
+        """Return the scenario of a draw.
+
+        Args:
+            draw: What was drawn.
+            people: Who takes part.
+            **more: Further fields of the scenario, such as ``robot_position_rad``.
+        """
         return Scenario(
-            seed=seed,
-            case=template.name,
-            group=group,
-            distribution=distribution,
-            expect=template.expect,
-            duration_s=template.duration_s or environment.episode_s,
-            people=(
-                ScenarioPerson(
-                    **dict(sample_person(group, generator(seed, "scenario.person"))),
-                    seat=self._seat(values),
-                    behaviours=behaviours,
-                ),
-            ),
-            robot_position_rad=tuple(self._start(values, start_m).tolist()),
-            faults=template.faults,
-            values=values,
+            seed=draw.seed,
+            case=draw.template.name,
+            group=draw.group,
+            distribution=draw.distribution,
+            expect=draw.template.expect,
+            duration_s=draw.template.duration_s or self.environment.episode_s,
+            people=people,
+            faults=draw.template.faults,
+            values=draw.values,
+            **more,
         )
 
     def _template(self, seed: int, distribution: str) -> ScenarioTemplate:
@@ -112,6 +131,52 @@ class ScenarioSampler:
             name: round(fix(value, generator(seed, f"scenario.{name}")), 6)
             for name, value in ranges.items()
         }
+
+
+class SeatedSampler(ScenarioSampler):
+    """Draws scenarios of an arm beside one seated person.
+
+    Args:
+        environment: Templates, distributions, ranges and groups. Ranges that it
+            reads: ``seat_x_m``, ``seat_y_m``, ``seat_z_m``, ``seat_yaw_rad`` (middle of
+            the seat and facing direction), ``start_x_m``, ``start_y_m``, ``start_z_m``
+            (offsets of the tool at the start). All drawn values are kept in the
+            scenario, so that the plant finds its own among them.
+        kinematics: The arm, placed in the scene.
+    """
+
+    def __init__(self, environment: EnvironmentConfig, kinematics: Kinematics) -> None:
+        super().__init__(environment)
+        self.kinematics = kinematics
+
+    def sample(
+        self,
+        seed: int,
+        distribution: str,
+        template: ScenarioTemplate | str | None,
+        start_m: tuple[float, float, float],
+    ) -> Scenario:
+        """Return the scenario of one seed.
+
+        Args:
+            seed: Non-negative.
+            distribution: One of the environment's.
+            template: The kind of scenario, or its name; None draws it by weight.
+            start_m: TCP at the start, world, before the drawn offset; the tool is
+                level and points along the world's x axis.
+
+        Raises:
+            ContractError: If distribution or template is unknown, or the arm cannot
+                reach the start.
+        """
+        draw = self.draw(seed, distribution, template)
+        person = ScenarioPerson(
+            **dict(sample_person(draw.group, draw.random("person"))),
+            seat=self._seat(draw.values),
+            behaviours=draw.behaviours,
+        )
+        start = self._start(draw.values, start_m)
+        return self.scenario(draw, (person,), robot_position_rad=tuple(start.tolist()))
 
     def _seat(self, values: dict[str, float]) -> SeatConfig:
         return SeatConfig(

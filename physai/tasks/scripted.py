@@ -142,13 +142,23 @@ class Adversary(_Scripted):
         self._kinematics.update(state.actuator_position)
         shape, point, normal = self._closest(state)
         if shape < 0:
-            return np.zeros(self.size, dtype=np.float32)
+            return self._blindly(state)
         link = int(cycle.task.robot.shapes.link[shape])
         row = -(normal @ self._kinematics.jacobian(link, point)[:3])
         still = self._decoded(np.zeros(self.size), state)
         gain = [
             row @ (self._decoded(unit, state) - still) for unit in np.eye(self.size)
         ]
+        return np.sign(gain).astype(np.float32)
+
+    def _blindly(self, state: State) -> FloatArray:
+        """Nobody is tracked: a robot that drives goes straight ahead at full speed."""
+        gain = np.zeros(self.size)
+        if self.cycle.task.robot.base is not None:
+            still = self._decoded(gain, state)[0]
+            gain = np.array(
+                [self._decoded(unit, state)[0] - still for unit in np.eye(self.size)]
+            )
         return np.sign(gain).astype(np.float32)
 
     def _decoded(self, action: Array, state: State) -> Array:

@@ -9,20 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from physai.errors import BundleError
+from physai.errors import BundleError, ContractError
 from physai.policy.policy import FloatArray, FunctionPolicy, Policy
 from physai.training.train import algorithms
 
 __all__ = ["load_sb3"]
 
 
-def load_sb3(path: Path) -> Policy:
+def load_sb3(
+    path: Path, observation_size: int | None = None, action_size: int | None = None
+) -> Policy:
     """Load an SB3 zip, which is a pickle and can run code: trust it first.
 
     The algorithm is found by trying those whose parameters fit.
 
+    Args:
+        path: The file.
+        observation_size: Entries that the environment shows; None checks nothing.
+        action_size: Entries that it takes.
+
     Raises:
         BundleError: If no algorithm can load it.
+        ContractError: If it was trained for other spaces.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -40,6 +48,15 @@ def load_sb3(path: Path) -> Policy:
             # Each class refuses the others' files in its own way; only the last counts.
             continue
         if type(model).__name__ == name and hasattr(model, "policy"):
+            for kind, space, size in (
+                ("observation", model.observation_space, observation_size),
+                ("action", model.action_space, action_size),
+            ):
+                if size is not None and space.shape != (size,):
+                    raise ContractError(
+                        f"{path}: was trained for {kind}s of the shape {space.shape}, "
+                        f"the environment has ({size},)"
+                    )
             return FunctionPolicy(functools.partial(_predict, model))
     raise BundleError(f"{path}: no algorithm of Stable-Baselines3 can load it")
 

@@ -14,16 +14,18 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from physai import content
-from physai.evaluation.statistics import clopper_pearson
+from physai.evaluation import run_suite
+from physai.evaluation.held_out import count_held_out
 from physai.policy.bundle import write_bundle
-from physai.policy.policy import Policy, PolicyContract
+from physai.policy.policy import PolicyContract
 from physai.provenance import git_revision, versions
 from physai.record.signature import SigningKey, create_key, list_keys, load_key
 from physai.tasks import registry
+from physai.tasks.environment import EnvironmentConfig
 from physai.training.config import TrainConfig
 from physai.training.export import check_parity, export_onnx
 
-__all__ = ["evaluate_policy", "finish_run", "signing_key"]
+__all__ = ["finish_run", "signing_key"]
 
 
 def signing_key(name: str = "default") -> SigningKey:
@@ -88,7 +90,9 @@ def finish_run(
         versions=versions(),
         name=_policy_name(config.environment),
     )
-    figures = evaluate_policy(env, bundle.policy(), config.evaluation.final_episodes)
+    cycle = env.unwrapped.cycle  # type: ignore[attr-defined]
+    figures = count_held_out(cycle, bundle.policy(), config.evaluation.final_episodes)
+    world = env.unwrapped.environment  # type: ignore[attr-defined]
     env.close()
     (folder / "evaluation").mkdir(exist_ok=True)
     (folder / "evaluation" / "held_out.json").write_text(json.dumps(figures, indent=2))
@@ -97,75 +101,51 @@ def finish_run(
         folder / "bundle",
         model=onnx,
         contract=contract,
-        card=write_card(config, figures, training),
+        card=write_card(config, world, figures, training),
         key=key,
         training=training,
         versions=versions(),
         name=_policy_name(config.environment),
     )
+    if config.evaluation.suite:
+        _judge(folder, config.evaluation.suite, config.guard)
     return figures
 
 
-def evaluate_policy(env: Any, policy: Policy, episodes: int) -> dict[str, Any]:
-    """Run held-out episodes and count safe and unsafe successes and failures.
-
-    Seeds are the first ones of the environment's test distribution; an episode is safe
-    if the safety specification charged no cost.
-
-    Args:
-        env: An environment of the test distribution.
-        policy: The policy.
-        episodes: How many.
-
-    Returns:
-        The four-way table, the rate of safe success with its exact interval, mean
-        spill and the largest force at the mouth.
-    """
-    table = {
-        "safe_success": 0,
-        "safe_failure": 0,
-        "unsafe_success": 0,
-        "unsafe_failure": 0,
-    }
-    spilled, force, time_s = [], 0.0, []
-    for episode in range(episodes):
-        observation, _ = env.reset(seed=episode)
-        policy.reset()
-        done, info = False, {}
-        while not done:
-            observation, _, terminated, truncated, info = env.step(
-                policy.act(observation)
-            )
-            done = terminated or truncated
-        safe = "safe" if info["episode_cost"] <= 0.0 else "unsafe"
-        table[f"{safe}_{'success' if info['is_success'] else 'failure'}"] += 1
-        spilled.append(float(info.get("food_spilled", 0.0)))
-        force = max(force, float(info.get("peak_force_mouth_n", 0.0)))
-        time_s.append(float(info["time_s"]))
-    low, high = clopper_pearson(table["safe_success"], episodes, 0.95)
-    return {
-        "episodes": episodes,
-        "table": table,
-        "safe_success": table["safe_success"] / episodes,
-        "safe_success_interval_95": [low, high],
-        "mean_spilled": float(np.mean(spilled)),
-        "largest_mouth_force_n": force,
-        "mean_time_s": float(np.mean(time_s)),
-    }
+def _judge(folder: Path, suite: str, guard: str) -> None:
+    """Judge the bundle by the suite that the config names."""
+    made = run_suite(
+        str(folder / "bundle"), suite, guard, out=folder / "evaluation" / suite
+    )
+    summary = {"suite": suite, "overall": made.verdict.overall, **made.verdict.table}
+    file = folder / "evaluation" / "suite.json"
+    file.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def write_card(
-    config: TrainConfig, figures: dict[str, Any], training: dict[str, Any]
+    config: TrainConfig,
+    environment: EnvironmentConfig,
+    figures: dict[str, Any],
+    training: dict[str, Any],
 ) -> str:
     """Return the model card as Markdown; every figure comes from the run."""
     low, high = figures["safe_success_interval_95"]
     table = figures["table"]
     shown = training["demonstration"]
+    reported = "; ".join(
+        f"{name} {value:.3g}" for name, value in figures["figures"].items()
+    )
+    groups = [
+        f"| {name} | {row['episodes']} | {row['safe_success']} |"
+        for name, row in sorted(figures["groups"].items())
+    ]
+    broken = ", ".join(f"{k} in {v}" for k, v in figures["unsafe_rules"].items())
     lines = [
         f"# {config.environment}: {config.algorithm}, seed {config.seed}",
         "",
-        "Not a rated safety function. It is meant to run behind the guard of the safety",
-        "specification that its manifest names, and nowhere else.",
+        f"Intended use: {environment.title.en.lower()} by the robot "
+        f"`{environment.robot.name}` behind the guard of the safety specification",
+        f"`{environment.safety}`, and nowhere else. Not a rated safety function.",
         "",
         "## What it can",
         "",
@@ -175,15 +155,20 @@ def write_card(
         f"- safe success {figures['safe_success']:.1%} (95 % Clopper-Pearson "
         f"{low:.1%} to {high:.1%})",
         f"- safe failure {table['safe_failure']}, unsafe success "
-        f"{table['unsafe_success']}, unsafe failure {table['unsafe_failure']}",
-        f"- mean share of the bite spilled {figures['mean_spilled']:.3f}; largest force at "
-        f"the mouth {figures['largest_mouth_force_n']:.1f} N; mean duration "
-        f"{figures['mean_time_s']:.1f} s",
+        f"{table['unsafe_success']}, unsafe failure {table['unsafe_failure']}"
+        + (f" (episodes by violated rule: {broken})" if broken else ""),
+        f"- mean duration {figures['mean_time_s']:.1f} s; {reported} (mean of what is "
+        "reported at the end, largest of maxima)",
+        "",
+        "| group of people | episodes | safe successes |",
+        "|---|---|---|",
+        *groups,
         "",
         "## How it was trained",
         "",
-        f"- {config.algorithm} for {training['steps']} steps with guard {config.guard}; "
-        f"configuration digest {training['config_digest'][:16]}",
+        f"- {config.algorithm} for {training['steps']} steps with guard {config.guard}, "
+        f"{training['seconds']:.0f} s; configuration digest "
+        f"{training['config_digest'][:16]}",
         f"- demonstrations: {shown.get('episodes', 0)} episodes, {shown.get('samples', 0)} "
         f"pairs; the expert succeeded in {shown.get('expert_success', 0.0):.0%}",
         f"- git revision {training['git_revision'] or 'unknown'}; ONNX parity "
@@ -192,9 +177,10 @@ def write_card(
         "## What it cannot",
         "",
         "- All figures are from simulation: screening, not a measurement on people.",
-        "- One seated person, one spoon, one robot; other tools and postures are out of",
-        "  scope, and so is any use without consent and a stop within the person's reach.",
+        "- Other robots, tools, scenes and groups of people than those above are out of",
+        "  scope; so is any use without a stop within reach of the people concerned.",
         "- It knows of people what trackers say; what they miss it cannot avoid.",
+        "- Not tested: the wide distribution, faults and misuse (suites do that).",
         "",
     ]
     return "\n".join(lines)

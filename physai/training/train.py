@@ -37,6 +37,7 @@ from tqdm import tqdm
 from physai import config as configuration
 from physai import content
 from physai.errors import ConfigError, ContentError, PhysaiError, RefusedError, suggest
+from physai.evaluation.suite import load_suite
 from physai.provenance import environment_record
 from physai.randomness import derive_seed
 from physai.tasks import registry
@@ -95,6 +96,13 @@ def load_config(
             f'{path}: algorithm: unknown "{config.algorithm}"; '
             f"{suggest(config.algorithm, known)}"
         )
+    if config.evaluation.suite:
+        suite = load_suite(config.evaluation.suite)
+        if suite.environment != config.environment:
+            raise ConfigError(
+                f"{path}: evaluation.suite: {suite.id} is for {suite.environment}, not "
+                f"{config.environment}"
+            )
     discount = registry.load_environment(config.environment).discount
     if discount < 1.0 and "gamma" not in config.hyperparameters:
         hyperparameters = {**config.hyperparameters, "gamma": discount}
@@ -118,7 +126,8 @@ def train(
         seed: Overrides the config's seed.
         device: Overrides the config's device.
         out: Run folder; ``runs/<config>_seed<seed>`` if None.
-        resume: Go on from the newest checkpoint of that folder.
+        resume: Go on from the newest checkpoint of that folder; from the beginning if
+            the run was killed before its first.
 
     Raises:
         PhysaiError: For anything a person can put right; what was saved stays.
@@ -127,7 +136,12 @@ def train(
     _seed_everything(config.seed)
     torch.set_num_threads(config.torch_threads)
     vector, normalizer = _make_vector(config)
-    model = _make_model(config, vector, folder)
+    try:
+        model = _make_model(config, vector, folder)
+        _write_start(config, folder)
+    except BaseException:
+        vector.close()
+        raise
     place = latest_checkpoint(folder / "checkpoints") if resume else None
     progress: dict[str, Any] = {
         "curve": [],
@@ -163,7 +177,7 @@ def train(
         ) from None
     finally:
         vector.close()
-    draw_curves(progress["curve"], config, folder / "curves.svg")
+    draw_curves(progress, config, folder / "curves.svg")
     finish_run(config, folder, model, normalizer, progress)
     return folder
 
@@ -184,24 +198,32 @@ def _prepare(
         config = load_config(name, settings, seed, device)
         folder = Path(out) if out else Path("runs") / f"{given.stem}_seed{config.seed}"
     if resume:
-        if latest_checkpoint(folder / "checkpoints") is None:
+        # A run that was killed before its first checkpoint begins again.
+        if not (folder / "config.yaml").is_file():
             raise ContentError(
-                f"{folder}: no checkpoint to go on from; leave out --resume to start"
+                f"{folder}: no run to go on with; leave out --resume to start"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.is_dir() and any(folder.iterdir()):
         raise RefusedError(
             f"{folder}: is not empty; go on with --resume or choose "
             "another folder with --out"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ContentError(f"{folder}: cannot be written ({error.strerror})") from None
+    return config, folder
+
+
+def _write_start(config: TrainConfig, folder: Path) -> None:
+    """Write what the run is, once it is known that it can start."""
+    try:
         _write_yaml(folder / "config.yaml", config.model_dump(mode="json"))
         (folder / "environment.json").write_text(
             json.dumps(environment_record(), indent=2)
         )
     except OSError as error:
         raise ContentError(f"{folder}: cannot be written ({error.strerror})") from None
-    return config, folder
 
 
 def _write_yaml(file: Path, value: dict[str, Any]) -> None:
@@ -271,11 +293,11 @@ def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgori
             verbose=0,
             **config.hyperparameters,
         )
-    except TypeError as error:
+    except (TypeError, ValueError, AssertionError, AttributeError) as error:
+        # The library checks its parameters in its own ways; all mean a wrong config.
         raise ConfigError(
-            f"{folder / 'config.yaml'}: hyperparameters: "
-            f"{config.algorithm} says: {error}"
-        ) from None
+            f"policy or hyperparameters: {config.algorithm} says: {error}"
+        ) from error
 
 
 def _demonstrate(
@@ -444,6 +466,7 @@ class _Keeper(BaseCallback):
                 "steps": self.model.num_timesteps,
                 "safe_success": rate,
                 "cost": float(np.mean(costs)),
+                "episodes": count,
             }
         )
         best = self.progress["best"]

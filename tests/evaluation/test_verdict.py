@@ -11,10 +11,10 @@ import pytest
 
 from physai.config import parse
 from physai.errors import ContractError, RecordError
-from physai.evaluation.compare import compare
+from physai.evaluation.comparison import compare
 from physai.evaluation.facts import RuleFacts
 from physai.evaluation.metrics import EpisodeMetrics, measure
-from physai.evaluation.score import gather, score
+from physai.evaluation.scoring import gather, score
 from physai.evaluation.suite import SuiteConfig
 from physai.evaluation.verdict import Evidence, judge
 from physai.evaluation.verdict_file import read_verdict, write_junit, write_verdict

@@ -67,6 +67,10 @@ def altered(folder: Path, target: Path, **changes: object) -> Path:
 def test_a_shipped_register_covers_every_hazard_and_rule(name: str) -> None:
     risks = assess_risks(load_register(name))
     assert all(risk.level in "abcde" for risk in risks)
+
+
+def test_severity_exposure_and_avoidance_give_the_evidence_that_is_asked() -> None:
+    risks = assess_risks(load_register("risks_care_feeding"))
     shown = {risk.hazard: risk for risk in risks}
     assert shown["loss_of_consent"].level == "e"
     assert shown["loss_of_consent"].episodes == 2995

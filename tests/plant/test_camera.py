@@ -9,8 +9,9 @@ import pytest
 
 from physai.config import parse
 from physai.errors import ConfigError, ContractError
-from physai.plant.camera import DEPTHS, Camera, RgbdConfig, look_rotation
-from physai.plant.camera_world import CameraWorld, Intrinsics
+from physai.plant.camera import Camera, look_rotation
+from physai.plant.camera_settings import DEPTHS, Intrinsics, RgbdConfig
+from physai.plant.camera_world import CameraWorld
 from physai.plant.labels import FURNITURE, OBJECT_FIRST, PERSON_FIRST, ROBOT
 from physai.plant.scene import BoxConfig, SceneConfig
 from physai.robot.description import load_robot

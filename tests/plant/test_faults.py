@@ -1,13 +1,24 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from physai.plant.faults import FAULTS, FaultConfig, FaultInjector, detectable
+from physai.errors import PhysaiError
+from physai.plant.faults import (
+    FAULTS,
+    FaultConfig,
+    FaultInjector,
+    detectable,
+    load_faults,
+)
+from physai.plant.ros import load_bridge
+from physai.runtime.robot_server import RobotServer
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
 from physai.types import Action, Command, State
@@ -135,9 +146,35 @@ def test_the_same_seed_is_the_same_fault(states: list[State]) -> None:
     assert not np.array_equal(run(1), run(2))
 
 
-@pytest.mark.parametrize(
-    "fault", [f for f in faults(start_s=2.0) if detectable(f)], ids=name_of
-)
+RULES = {
+    "joints": ("joint_age",),
+    "people": ("people_age", "people_missing"),
+    "face": ("face_age", "interface_age"),
+    "tool_force": ("tool_force_age",),
+}
+DETECTABLE = [f for f in faults(start_s=1.5) if detectable(f)]
+
+
+def budget_s(fault: FaultConfig, cycle: Cycle) -> float:
+    """How long the specification lets a fault go unanswered.
+
+    What is silent or late shows when the age of the source passes its limit; what is
+    missing, impossible or runs backwards shows at once. Two periods are added: one until
+    the next state, one for the decision.
+    """
+    periods = 2.0 / cycle.environment.control_hz
+    if fault.kind not in ("drop", "delay"):
+        return periods
+    rules = {rule.id: rule for rule in cycle.spec.config.rules}
+    limits = [
+        rules[name].limit.value + rules[name].window.hold_s
+        for name in RULES[fault.target]
+        if name in rules and name != "people_missing"
+    ]
+    return max(limits) + periods
+
+
+@pytest.mark.parametrize("fault", DETECTABLE, ids=name_of)
 def test_the_guard_stops_for_what_an_input_can_reveal(
     fault: FaultConfig, cycle: Cycle
 ) -> None:
@@ -148,16 +185,57 @@ def test_the_guard_stops_for_what_an_input_can_reveal(
     policy = cycle.scripted_policy("expert", 0)
     observation = cycle.reset(scenario)
     stopped = None
-    while cycle.state.stamp_s < 4.0 or stopped is None:
+    while stopped is None and cycle.state.sequence < 80:
         record = cycle.step(policy.act(observation))
         observation = cycle.observation
-        if record.time_s >= 2.0 and record.decision.action >= Action.STOP2:
+        if record.time_s < fault.start_s:
+            assert record.decision.action < Action.STOP2
+        elif record.decision.action >= Action.STOP2:
             stopped = record.time_s
-            break
-        if record.terminated or record.truncated or record.time_s > 6.0:
+        if record.terminated or record.truncated:
             break
     assert stopped is not None
-    assert stopped - 2.0 <= 0.8
+    assert stopped - fault.start_s <= budget_s(fault, cycle) + 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", DETECTABLE, ids=name_of)
+def test_the_guard_stops_over_the_bridge_too(fault: FaultConfig, cycle: Cycle) -> None:
+    """The same faults on a virtual robot: messages carry what reveals them."""
+    served = registry.make_cycle("physai/CareFeeding-v0", guard="off")
+    scenario = served.task.sample_scenario(SEED, "test", "nominal_rest")
+    scenario = scenario.model_copy(update={"faults": (fault,)})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"ws://127.0.0.1:{port}"
+    # The client is made first: the clock of the fault runs once the robot serves.
+    client = registry.make_cycle("physai/CareFeeding-v0", plant="ros", url=url)
+    hardware, arm = load_bridge("franka"), served.task.robot
+    with RobotServer(served.plant, arm, hardware, scenario, 20.0, port=port) as server:
+        policy = client.scripted_policy("expert", 0)
+        observation = client.reset(scenario)
+        client.plant.arm("A. Tester")
+        stopped = None
+        while stopped is None and server.plant.step_count < 80:
+            record = client.step(policy.act(observation))
+            observation = client.observation
+            if record.decision.action >= Action.STOP2:
+                stopped = server.plant.step_count / 20.0
+        client.close()
+    assert stopped is not None
+    assert stopped >= fault.start_s
+    # One more period, since the two sides do not run in step.
+    assert stopped - fault.start_s <= budget_s(fault, cycle) + 0.05 + 1e-9
+
+
+def test_a_file_of_faults_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "faults.yaml"
+    file.write_text("faults:\n  - {kind: drop, target: face, start_s: 2.0}\n")
+    assert load_faults(file) == (FaultConfig(kind="drop", target="face", start_s=2.0),)
+    file.write_text("faults:\n  - {kind: drop, start: 2.0}\n")
+    with pytest.raises(PhysaiError, match="start_s"):
+        load_faults(file)
 
 
 @pytest.mark.parametrize(

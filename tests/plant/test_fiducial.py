@@ -9,11 +9,11 @@ import pytest
 
 from physai.config import parse
 from physai.errors import ConfigError, ContractError
-from physai.plant.camera import Camera, RgbdConfig, look_rotation
-from physai.plant.camera_world import CameraWorld, Intrinsics, Shot
+from physai.plant.camera import Camera, look_rotation
+from physai.plant.camera_settings import Intrinsics, RgbdConfig, TagConfig
+from physai.plant.camera_world import CameraWorld, Shot
 from physai.plant.fiducial import (
     FACES,
-    TagConfig,
     TagDetector,
     TagTracker,
     draw_tag,

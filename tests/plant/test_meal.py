@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from physai.errors import ConfigError, PhysaiError
-from physai.plant.meal import EXTRAS, TRUTH_EXTRAS
+from physai.plant.meal import Meal
 from physai.policy.policy import Policy
 from physai.record.episode import StepRecord
 from physai.tasks import registry
@@ -41,7 +41,7 @@ def true_extras(rows: list[StepRecord], name: str) -> np.ndarray:
     values = []
     for row in rows:
         assert row.truth is not None
-        values.append(row.truth.extras[TRUTH_EXTRAS.index(name)])
+        values.append(row.truth.extras[Meal.TRUTH_EXTRAS.index(name)])
     return np.array(values)
 
 
@@ -50,7 +50,7 @@ def test_a_bite_is_conserved_and_ends_in_the_mouth(cycle: Cycle) -> None:
     eaten, spilled = (true_extras(rows, n) for n in ("food_in_mouth", "food_spilled"))
     on_spoon = np.array(
         [
-            row.truth.state.extras[EXTRAS.index("food_on_spoon")]
+            row.truth.state.extras[Meal.EXTRAS.index("food_on_spoon")]
             for row in rows
             if row.truth
         ]

@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physai.errors import ContractError, LinkError
 from physai.plant import messages
+from physai.robot.description import LidarMountConfig
 from physai.types import Command
 
 JOINTS = messages.JointMap(
@@ -79,3 +80,61 @@ def test_people_come_back(count):
     assert back[2] == 0.07
     with pytest.raises(LinkError):
         messages.parse_people({"data": [count + 1.0, 0.0]})
+
+
+LIDAR = LidarMountConfig(
+    position_m=(0.5, 0.0, 0.2),
+    rays=8,
+    field_of_view_rad=3.0,
+    range_max_m=10.0,
+    source="test",
+)
+angles = st.floats(-3.1, 3.1)
+
+
+@settings(deadline=None)
+@given(numbers, numbers, numbers, angles)
+def test_odometry_comes_back_in_the_world(place, linear, angular, yaw):
+    pose = np.array([*place, 0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2)])
+    twist = np.array([*linear, *angular])
+    message = travel(messages.odometry_message(pose, twist, 7.5))
+    back = messages.parse_odometry(message)
+    np.testing.assert_allclose(back[0], pose, atol=1e-12)
+    np.testing.assert_allclose(back[1], twist, atol=1e-9)
+    assert messages.stamp_of(message) == pytest.approx(7.5)
+
+
+def test_the_twist_of_odometry_is_in_the_base_frame():
+    half = np.pi / 4
+    pose = np.array([0, 0, 0, 0, 0, np.sin(half), np.cos(half)])
+    message = messages.odometry_message(pose, np.array([0, 1.0, 0, 0, 0, 0.2]), 0.0)
+    assert message["twist"]["twist"]["linear"]["x"] == pytest.approx(1.0)
+    assert message["twist"]["twist"]["angular"]["z"] == pytest.approx(0.2)
+
+
+def test_a_scan_has_no_infinity_and_looks_where_the_robot_says():
+    ranges = np.array([1.0, 2.0, np.inf, 4.0, np.nan, 6.0, 7.0, 8.0])
+    message = travel(messages.scan_message(ranges, LIDAR, 1.0))
+    back = messages.parse_scan(message, LIDAR)
+    assert back[2] == LIDAR.range_max_m and np.isnan(back[4])
+    message["angle_min"] = 0.0
+    with pytest.raises(LinkError, match="begins at"):
+        messages.parse_scan(message, LIDAR)
+    message["ranges"] = message["ranges"][:5]
+    with pytest.raises(LinkError, match="5 rays"):
+        messages.parse_scan(message, LIDAR)
+
+
+def test_objects_and_the_base_command_travel():
+    poses, ages = np.arange(14.0).reshape(2, 7), np.array([0.1, 0.2])
+    back = messages.parse_objects(travel(messages.objects_message(poses, ages)))
+    np.testing.assert_array_equal(back[0], poses)
+    np.testing.assert_array_equal(back[1], ages)
+    command = Command(np.array([0.5, -0.2, 0.1]), np.zeros(0), 0.0, 1)
+    twist = travel(messages.base_message(command, 2.0))["twist"]
+    assert twist["linear"]["x"] == 0.5 and twist["angular"]["z"] == -0.2
+    bad = Command(np.array([np.nan, 0.0]), np.zeros(0), 0.0, 1)
+    with pytest.raises(ContractError, match="never sent"):
+        messages.base_message(bad, 0.0)
+    with pytest.raises(LinkError, match="odometry"):
+        messages.parse_odometry({"pose": {}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import resource
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,13 @@ import numpy as np
 import pytest
 
 import physai
-from physai.demo import Film, draw_step
 from physai.errors import ContractError
-from physai.plant.picture import Picture, Surroundings
+from physai.plant.picture import Picture
 from physai.plant.scenario import PlantConfig
-from physai.plant.scene import BoxConfig, CameraConfig, SceneConfig
+from physai.plant.scene import BoxConfig, CameraConfig, SceneConfig, Surface
 from physai.record.layout import StepRecord
 from physai.record.overlay import SLOW_COLOR, STOP_COLOR, Zone, circle_zone
+from physai.report.film import Film, draw_step
 from physai.robot.description import load_robot
 from physai.robot.kinematics import Kinematics
 from physai.tasks import registry
@@ -162,19 +163,24 @@ def test_nothing_else_writes_pictures_and_nobody_unmasks() -> None:
                     unmasked.add(where)
     assert writers == {
         ("record/video.py", "VideoWriter"),
-        ("demo.py", "VideoWriter"),
+        ("report/film.py", "VideoWriter"),
         ("demo.py", "imencode"),
     }, "a new writer of pictures: mask what it writes, then name it here"
     assert not unmasked
+
+
+def flat(start: float = -4.0, count: int = 80) -> Surface:
+    shape = (count, count)
+    return Surface(
+        np.array([start, start]), 0.1, np.zeros(shape), np.zeros(shape, bool)
+    )
 
 
 def test_zones_lie_on_the_floor_behind_what_stands_on_it(
     cycle: Cycle, state: State
 ) -> None:
     box = BoxConfig(name="b", center_m=(1.0, 0.5, 0.4), size_m=(0.6, 0.6, 0.8))
-    picture = Picture(
-        empty_plant(cycle, box), cycle.task.robot, 320, 240, backdrop=False
-    )
+    picture = Picture(empty_plant(cycle, box), cycle.task.robot, 320, 240)
     nobody = replace(state, people=np.zeros((0, 16, 7)))
     square = np.array([[0.0, -0.8], [2.0, -0.8], [2.0, 1.2], [0.0, 1.2]])
     bare = picture.draw(nobody).astype(int)
@@ -203,16 +209,17 @@ def test_zones_lie_on_the_floor_behind_what_stands_on_it(
 def test_a_flat_height_map_carries_zones_as_the_floor_does(
     cycle: Cycle, state: State
 ) -> None:
-    picture = Picture(empty_plant(cycle), cycle.task.robot, 160, 120, backdrop=False)
+    picture = Picture(empty_plant(cycle), cycle.task.robot, 160, 120)
     nobody = replace(state, people=np.zeros((0, 16, 7)))
     zones = [circle_zone(np.array([1.0, 0.0]), 0.8, SLOW_COLOR, "slow")]
-    grid = np.array([-4.0, -4.0, 0.1])
 
-    def region(ground: tuple[Array, Array] | None) -> Array:
-        bare = picture.draw(nobody, ground=ground).astype(int)
-        return (picture.draw(nobody, zones=zones, ground=ground) != bare).any(axis=2)
+    def region(surface: Surface | None) -> Array:
+        bare = picture.draw(nobody, surface=surface).astype(int)
+        shown = picture.draw(nobody, surface=surface, zones=zones)
+        changed: Array = (shown != bare).any(axis=2)
+        return changed
 
-    floor, ground = region(None), region((np.zeros((80, 80)), grid))
+    floor, ground = region(None), region(flat())
     assert (floor != ground).mean() < 0.01 and floor.sum() > 200
     picture.close()
 
@@ -220,21 +227,44 @@ def test_a_flat_height_map_carries_zones_as_the_floor_does(
 def test_ground_is_seen_where_it_is_and_hides_what_is_behind(
     cycle: Cycle, state: State
 ) -> None:
-    picture = Picture(empty_plant(cycle), cycle.task.robot, 320, 240, backdrop=False)
+    picture = Picture(empty_plant(cycle), cycle.task.robot, 320, 240)
     nobody = replace(state, people=np.zeros((0, 16, 7)))
-    y, x = np.mgrid[0:60, 0:60] * 0.1 - 3.0
-    wall = np.where(np.abs(x + y + 1.0) < 0.2, 2.5, 0.0)
-    grid = np.array([-3.0, -3.0, 0.1])
-    open_ = picture.draw(nobody, ground=(np.zeros_like(x), grid)).astype(int)
-    behind = picture.draw(nobody, ground=(wall, grid)).astype(int)
+    x, y = np.mgrid[0:60, 0:60] * 0.1 - 2.95
+    ridge = np.where(np.abs(x + y + 1.0) < 0.2, 2.5, 0.0)
+    even = flat(-3.0, 60)
+    open_ = picture.draw(nobody, surface=even).astype(int)
+    behind = picture.draw(nobody, surface=even._replace(height_m=ridge)).astype(int)
     # A ridge across the line of sight hides the robot behind it.
     column, row = picture.project(np.array([[0.0, 0.0, 0.65]]))[0].astype(int)
     soil = open_[200, 160]
     assert np.abs(open_[row, column] - soil).max() > 40
     assert np.abs(behind[row, column] - behind[row, column - 3]).max() < 40
-    assert (behind[row, column, 0] > behind[row, column, 2] + 15).all()
-    with pytest.raises(ContractError, match="a ground is"):
-        picture.draw(nobody, ground=(np.zeros((1, 5)), grid))
+    assert behind[row, column, 0] > behind[row, column, 2] + 15
+    # Loose soil is lighter than what was never dug.
+    loose = picture.draw(nobody, surface=even._replace(loose=np.ones((60, 60), bool)))
+    assert loose[200, 160].astype(int).sum() > soil.sum() + 30
+    with pytest.raises(ContractError, match="a surface is"):
+        picture.draw(nobody, surface=even._replace(height_m=np.zeros((1, 5))))
+    picture.close()
+
+
+def test_pictures_of_ground_that_changes_keep_no_memory(
+    cycle: Cycle, state: State
+) -> None:
+    """A mesh for every picture would keep 600 bytes of each corner."""
+    picture = Picture(empty_plant(cycle), cycle.task.robot, 64, 48)
+    even = flat(-3.0, 60)
+
+    def memory_mb() -> float:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 1e6
+
+    for k in range(60):
+        if k == 20:
+            before = memory_mb()
+        changed = even._replace(height_m=even.height_m + 0.001 * k)
+        picture.draw(state, surface=changed)
+    assert memory_mb() - before < 20.0, "40 pictures of 3600 corners"
     picture.close()
 
 
@@ -279,7 +309,7 @@ def test_objects_and_people_come_and_go(picture: Picture, state: State) -> None:
     nobody = replace(state, people=np.zeros((0, 16, 7)))
     box = np.array([[0.5, 0.0, 0.8, 0, 0, 0, 1, 0.2, 0.2, 0.2]])
     empty = picture.draw(nobody)
-    with_box = picture.draw(nobody, **Surroundings(objects=box)._asdict())
+    with_box = picture.draw(nobody, objects=box)
     assert (empty != with_box).any(axis=2).sum() > 30
     larger = picture.draw(nobody, objects=box + 0.1 * np.eye(10)[8])
     assert (larger != with_box).any()

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from physai.cli import main
 from physai.errors import PhysaiError
 from physai.evaluation import load_suite, run_suite
+from physai.record.ledger import Ledger
 from physai.report.report import write_report
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -139,6 +141,66 @@ def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
     assert image.shape[:2] == (3200, 1000)
     # Bars and lines in the colours of the plots, not an empty page.
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 200
+
+
+def test_stored_evaluations_are_scored_compared_and_verified_by_command(
+    folders: list[Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    off, on = map(str, folders)
+    code = main(["score", on, "--suite", "care_feeding_quick", "--json"])
+    scored = json.loads(capsys.readouterr().out)
+    stored = json.loads((folders[1] / "verdict.json").read_text())
+    assert scored["table"] == stored["table"]
+    assert code == (0 if scored["overall"] == "pass" else 1)
+    main(["compare", off, on, "--json"])
+    compared = json.loads(capsys.readouterr().out)
+    assert compared["pairs"] == sum(stored["table"].values())
+    assert main(["verify", on]) == 0
+    assert "follows from its" in capsys.readouterr().out
+    # A verdict that was made nicer than its episodes does not verify.
+    nicer = tmp_path / "nicer"
+    shutil.copytree(folders[1], nicer)
+    stored["table"]["safe_success"] += 1
+    (nicer / "verdict.json").write_text(json.dumps(stored))
+    assert main(["verify", str(nicer)]) == 2
+    assert "table differ" in capsys.readouterr().err
+
+
+def test_a_deployment_is_shown_with_its_ledger(
+    folders: list[Path], tmp_path: Path
+) -> None:
+    place = tmp_path / "deployment"
+    with Ledger.open(place / "ledger.jsonl") as ledger:
+        ledger.append("deployment", policy="care_feeding", stage="full")
+        ledger.append("stop", sentence="Stopped: <somebody> came near. [source]")
+    value = {
+        "guard_digest": "0" * 64,
+        "stage": "full",
+        "steps": 120,
+        "late_periods": 0,
+        "interventions": 3,
+        "round_trip_p50_s": 0.001,
+        "round_trip_p99_s": 0.002,
+        "robot": {"commands": 118, "stale": 2, "rejected": 0},
+        "ended": "stop requested",
+        "stop_confirmed": True,
+    }
+    (place / "deploy.json").write_text(json.dumps(value))
+    out = write_report(
+        folders,
+        tmp_path / "report.html",
+        headline=[("5 of 6", "of what & why")],
+        deployment=place,
+    )
+    parsed = Page()
+    parsed.feed(out.read_text(encoding="utf-8"))
+    words = " ".join(" ".join(parsed.text).split())
+    assert parsed.open == parsed.unclosed == []
+    for text in ("118 taken, 2 stale", "<somebody> came near.", "of what & why"):
+        assert text in words
+    assert "all 2 entries verify" in words
+    with pytest.raises(PhysaiError, match=re.escape("deploy.json")):
+        write_report(folders, tmp_path / "x.html", deployment=tmp_path)
 
 
 def test_a_folder_without_a_verdict_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from physai.errors import RefusedError
@@ -225,33 +225,39 @@ def test_only_a_person_releases_a_latched_stop(robot, guard):
         guard.release("Hanako Suzuki")
 
 
-@LAW
-@given(velocities, seeds)
-def test_the_answer_equals_an_independent_solvers(robot, spec, asked, seed):
-    """Over rows and bounds the projection is the one that quadprog finds."""
+def test_the_answer_equals_an_independent_solvers(robot, spec):
+    """Over rows and bounds the projection is the one that quadprog finds.
+
+    Cases in which a speed cap binds are left out: a norm is not a row.
+    """
     import quadprog
 
-    guard = Guard(spec)
-    q = posture(robot, seed)
-    state = make_state(robot, q, people=person(1.5))
-    guard.monitor.update(state)
-    asked = np.array(asked)
-    f = guard.filter
-    solution = f.solve(state, asked, np.zeros(7))
-    assume(solution.rule in ("separation", "face_gate", "workspace"))
-    speeds = link_speeds(robot, q, solution.velocity)
-    assume((speeds < guard.monitor.shape_cap - 1e-4).all())
-    demands = f.demands
-    _, _, total, caps = demands.counts
-    a = np.vstack([np.eye(7), -np.eye(7), demands.rows[:total]])
-    b = np.concatenate([demands.upper, -demands.lower, demands.limits[:total]])
-    start = np.clip(asked, demands.lower, demands.upper)
-    fast = np.linalg.norm(demands.blocks[:caps] @ start, axis=1)
-    start *= min(1.0, (demands.caps[:caps] / np.maximum(fast, 1e-12)).min())
-    expected = quadprog.solve_qp(np.eye(7), start, -a.T, -b)[0]
-    tool = guard.monitor.kinematics.tool_jacobian()[:3]
-    assume(np.linalg.norm(tool @ expected) < f._tcp_limit)
-    np.testing.assert_allclose(solution.velocity, expected, atol=1e-6)
+    compared = 0
+    for seed in range(1500):
+        rng = np.random.default_rng(seed)
+        guard = Guard(spec)
+        q = posture(robot, seed)
+        away = person(rng.uniform(0.6, 2.5), rng.uniform(-0.4, 0.4))
+        state = make_state(robot, q, people=away)
+        guard.monitor.update(state)
+        asked = rng.uniform(-1.0, 1.0, 7) * rng.choice([0.05, 0.2, 1.0])
+        f = guard.filter
+        solution = f.solve(state, asked, np.zeros(7))
+        demands = f.demands
+        _, _, total, caps = demands.counts
+        if solution.rule not in ("separation", "face_gate", "workspace"):
+            continue
+        rows, blocks = demands.rows[:total], demands.blocks[:caps]
+        a = np.vstack([np.eye(7), -np.eye(7), rows])
+        b = np.concatenate([demands.upper, -demands.lower, demands.limits[:total]])
+        start = np.clip(asked, demands.lower, demands.upper)
+        fast = np.linalg.norm(blocks @ start, axis=1)
+        start *= min(1.0, (demands.caps[:caps] / np.maximum(fast, 1e-12)).min())
+        expected = quadprog.solve_qp(np.eye(7), start, -a.T, -b)[0]
+        if (np.linalg.norm(blocks @ expected, axis=1) < demands.caps[:caps]).all():
+            np.testing.assert_allclose(solution.velocity, expected, atol=1e-6)
+            compared += 1
+    assert compared > 50, compared
 
 
 def test_every_intervention_names_rule_limit_and_source(robot, guard):

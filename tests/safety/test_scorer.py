@@ -64,7 +64,25 @@ def test_running_into_somebody_is_whatever_they_do(spec, moving):
 
 
 def test_force_is_judged_where_the_robot_moved(spec, robot):
+    """Of an impact the robot is charged with its share of the closing speed."""
     still = make_state(robot)
     hard = 400.0
-    assert "contact_force" in violated(spec, still, touch(hard, robot=0.01, person=1.0))
+    assert "contact_force" in violated(spec, still, touch(hard, robot=0.04, person=0.0))
+    assert "contact_force" in violated(
+        spec, still, touch(hard, robot=0.04, person=0.03)
+    )
+    assert "contact_force" not in violated(
+        spec, still, touch(hard, robot=0.01, person=1.0)
+    )
     assert "contact_force" not in violated(spec, still, touch(hard, person=1.0))
+    nobody_knows = touch(hard, robot=0.01, person=np.nan)
+    assert "contact_force" in violated(spec, still, nobody_knows)
+
+
+def test_a_push_that_is_held_is_charged_whole(spec, robot):
+    still = make_state(robot)
+    for name, value in (("age_s", 0.6), ("clamped", 1.0)):
+        contact = touch(400.0, robot=0.01, person=1.0)
+        contact.force_mean_n[0, 14] = 400.0
+        getattr(contact, name)[0, 14] = value
+        assert "contact_force" in violated(spec, still, contact)

@@ -194,7 +194,11 @@ def test_a_damaged_checkpoint_is_one_sentence(
         (["care_feeding", "--set=hyperparameters.n_step=5"], "n_step"),
         (["care_feeding", "--set=vector.environment=2"], "environments"),
         (["care_feeding", "--device", "cuda"], "cuda"),
-        (["care_feeding", "--resume"], "no checkpoint"),
+        (["care_feeding", "--resume"], "no run to go on"),
+        (["care_feeding", "--set=hyperparameters.learning_rate=fast"], "learning"),
+        (["care_feeding", "--set=hyperparameters.batch_size=-1"], "batch_size"),
+        (["care_feeding", "--set=policy=FooPolicy"], "FooPolicy"),
+        (["care_feeding", "--set=evaluation.suite=nope"], "care_feeding_quick"),
         (["care_feeding", "--out=/proc/nowhere"], "cannot be written"),
     ],
 )
@@ -233,6 +237,44 @@ def test_a_zip_of_stable_baselines_needs_trust(
     assert done.returncode == 2
     assert "--trust" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_its_first_checkpoint_begins_again(
+    tmp_path: Path, home: dict[str, str]
+) -> None:
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        command("care_feeding", "--out", str(folder)),
+        env=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60.0
+    while not (folder / "environment.json").is_file():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert not list(folder.glob("checkpoints/step_*"))
+    run(command(str(folder), "--resume"), home)
+    assert (folder / "bundle" / "manifest.json").is_file()
+
+
+def test_a_zip_for_other_spaces_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    import gymnasium
+    from stable_baselines3 import PPO
+
+    from physai.errors import ContractError
+    from physai.training.adapters import load_sb3
+
+    file = tmp_path / "pendulum.zip"
+    PPO("MlpPolicy", gymnasium.make("Pendulum-v1"), n_steps=8, batch_size=8).save(file)
+    assert load_sb3(file).act(np.zeros(3, dtype=np.float32)).shape == (1,)
+    with pytest.raises(ContractError, match="observations of the shape"):
+        load_sb3(file, 32, 6)
+    with pytest.raises(ContractError, match="actions of the shape"):
+        load_sb3(file, 3, 6)
 
 
 def test_parity_sees_another_network(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from physai.robot.kinematics import Kinematics
 from physai.tasks.care import feeding_kernel as kernel
 from physai.tasks.care.feeding_settings import FeedingSettings
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
-from physai.tasks.sampling import ScenarioSampler
+from physai.tasks.sampling import SeatedSampler
 from physai.tasks.task import Outcome, Reward, Spaces, Task
 from physai.tasks.terms import nearness, ramp
 from physai.tasks.twist import joints_for_tool
@@ -51,7 +51,7 @@ class CareFeeding(Task):
         self.settings = parse(FeedingSettings, environment.settings, environment.id)
         self.kinematics = Kinematics(robot, environment.plant.base_pose)
         self.tip_m = kernel.tip_of(robot)
-        self._sampler = ScenarioSampler(environment, self.kinematics)
+        self._sampler = SeatedSampler(environment, self.kinematics)
         self._spaces = self.spaces()
         self._arms = np.array(
             [i for i, s in enumerate(SEGMENTS) if s.startswith(("forearm", "hand"))]
@@ -72,7 +72,7 @@ class CareFeeding(Task):
         distribution: str = "train",
         template: ScenarioTemplate | str | None = None,
     ) -> Scenario:
-        """Return the scenario of one seed (see :class:`ScenarioSampler`)."""
+        """Return the scenario of one seed (see :class:`SeatedSampler`)."""
         return self._sampler.sample(
             seed, distribution, template, self.settings.spoon_start_m
         )

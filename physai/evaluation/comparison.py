@@ -12,7 +12,7 @@ from typing import Any
 
 from physai.errors import ContractError
 from physai.evaluation.metrics import EpisodeMetrics
-from physai.evaluation.score import gather
+from physai.evaluation.scoring import gather
 from physai.evaluation.statistics import Paired, paired_exact
 from physai.evaluation.verdict import FAIL, NOT_ENOUGH, PASS
 

@@ -6,6 +6,7 @@ year, simulated or real, is judged by the specification of today.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from physai.config import parse
 from physai.errors import RecordError
 from physai.evaluation.facts import RuleFacts, rule_facts
 from physai.evaluation.metrics import EpisodeMetrics, measure
@@ -22,7 +24,7 @@ from physai.record.episode import Episode, episodes_in
 from physai.robot.description import load_robot
 from physai.types import Array, Truth, Verdict
 
-__all__ = ["Scorer", "gather", "score"]
+__all__ = ["Scorer", "gather", "rejudge", "score"]
 
 _SAME = ("policy", "environment", "guard", "robot")
 
@@ -180,6 +182,23 @@ def score(
         excluded=evidence.excluded,
     )
     return judge(changed, suite)
+
+
+def rejudge(folder: str | os.PathLike[str]) -> Verdict:
+    """Judge an evaluation folder again by the suite that it was made with.
+
+    Raises:
+        RecordError: If the folder does not say which suite that was, or see
+            :func:`gather`.
+    """
+    file = Path(folder) / "evaluation.json"
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))["suite"]
+    except OSError as error:
+        raise RecordError(f"{file}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError):
+        raise RecordError(f"{file}: does not say which suite was run") from None
+    return score(folder, parse(SuiteConfig, value, str(file)))
 
 
 def _stored_rules(episode: Episode) -> tuple[RuleFacts, ...]:

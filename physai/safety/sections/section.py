@@ -1,0 +1,219 @@
+"""What every section of a specification offers, and the speed caps that it sets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+import numba
+import numpy as np
+
+from physai.config import Config
+from physai.errors import ContractError
+from physai.robot.footprint import (
+    edge_distance,
+    footprint_of,
+    inside_polygon,
+    ray_distance,
+)
+from physai.robot.kinematics import Kinematics
+from physai.types import Array, State
+
+if TYPE_CHECKING:
+    from physai.robot.description import Robot
+
+__all__ = [
+    "ROWS_MOST",
+    "Caps",
+    "Section",
+    "edge_distance",
+    "excess_of",
+    "footprint_of",
+    "inside_polygon",
+    "ray_distance",
+    "stopping_speed",
+]
+
+
+ROWS_MOST = 12
+"""Rows that the sections of a specification may ask for together."""
+
+
+class Caps:
+    """What sections ask of a command: speed caps, rows, and tool channels kept on.
+
+    Where a cap on single actuators would be too coarse, a section asks for a row:
+    row u <= limit over the actuators' velocities.
+
+    Args:
+        count: Number of actuators.
+        channels: Number of tool channels.
+
+    Attributes:
+        upper: (n,) at least 0 [rad/s or m/s]; infinite where nobody caps.
+        lower: (n,) at most 0.
+        rule: (n,) index of the capping rule kind in :attr:`kinds`; -1 for none.
+        kinds: Kinds of rules that may cap, each once.
+        rows: (ROWS_MOST, n + 1) rows a u <= b in the last column; the first
+            ``row_count[0]`` hold.
+        row_count: (1,).
+        row_rule: Kind behind every row.
+        tool_floor: (k,) least value of every tool channel; -inf for none.
+        tool_rule: Kind that asked for it; -1 for none.
+    """
+
+    def __init__(self, count: int, channels: int = 0) -> None:
+        self.upper, self.lower = np.full(count, np.inf), np.full(count, -np.inf)
+        self.rule = np.full(count, -1, dtype=np.int64)
+        self.kinds: list[str] = []
+        self.rows = np.zeros((ROWS_MOST, count + 1))
+        self.row_count = np.zeros(1, dtype=np.int64)
+        self.row_rule = [-1] * ROWS_MOST
+        self.tool_floor, self.tool_rule = np.full(channels, -np.inf), -1
+
+    def clear(self) -> None:
+        """Lift every cap, row and demand on the tool."""
+        self.upper[:], self.lower[:], self.rule[:] = np.inf, -np.inf, -1
+        self.row_count[0] = 0
+        self.tool_floor[:], self.tool_rule = -np.inf, -1
+
+    def kind(self, rule: str) -> int:
+        """Return the index of a rule kind; a new one is added."""
+        if rule not in self.kinds:
+            self.kinds.append(rule)
+        return self.kinds.index(rule)
+
+    def cap(self, actuator: int, forward: float, backward: float, kind: int) -> None:
+        """Permit an actuator no more than this in each direction.
+
+        Args:
+            actuator: Which.
+            forward: Largest positive speed, at least 0.
+            backward: Largest speed the other way, at least 0; NaN permits nothing.
+            kind: Of :meth:`kind`.
+        """
+        high = forward if forward >= 0.0 else 0.0
+        low = backward if backward >= 0.0 else 0.0
+        if high < self.upper[actuator]:
+            self.upper[actuator], self.rule[actuator] = high, kind
+        if -low > self.lower[actuator]:
+            self.lower[actuator], self.rule[actuator] = -low, kind
+
+    def row(self, coefficients: Array, limit: float, kind: int) -> None:
+        """Ask for coefficients . u <= limit.
+
+        Standstill always satisfies a row: a limit below 0, or none, counts as 0.
+
+        Args:
+            coefficients: (n,).
+            limit: At least 0.
+            kind: Of :meth:`kind`.
+
+        Raises:
+            ContractError: If there are more rows than :data:`ROWS_MOST`.
+        """
+        place = int(self.row_count[0])
+        if place >= ROWS_MOST:
+            raise ContractError(f"sections ask for more than {ROWS_MOST} rows")
+        self.rows[place, :-1] = coefficients
+        self.rows[place, -1] = limit if limit >= 0.0 else 0.0
+        self.row_rule[place] = kind
+        self.row_count[0] = place + 1
+
+    def keep_tool(self, channel: int, least: float, kind: int) -> None:
+        """Ask that a tool channel stays at or above a value."""
+        if least > self.tool_floor[channel]:
+            self.tool_floor[channel], self.tool_rule = least, kind
+
+
+class Section(ABC):
+    """One section for one robot and one view.
+
+    Args:
+        values: The checked values.
+        robot: The robot.
+        truth_view: Whether this is the scorer's view, which sees what really is and
+            keeps nothing back.
+        caps: Where caps go.
+        reaction_time_s: Reaction time of the view; 0 for the scorer.
+
+    Attributes:
+        Values: Type of its values.
+        period_s: Control period [s]; set before the first update.
+        extras: Place of every extra by name.
+    """
+
+    Values: ClassVar[type[Config]]
+
+    def __init__(
+        self,
+        values: Config,
+        robot: Robot,
+        truth_view: bool,
+        caps: Caps,
+        reaction_time_s: float,
+    ) -> None:
+        self.robot, self.truth_view, self.caps = robot, truth_view, caps
+        self.reaction_time_s = reaction_time_s
+        self.period_s = 0.0
+        self.extras: dict[str, int] = {}
+
+    def reset(self) -> None:
+        """Begin a new episode; a section that remembers something forgets it."""
+        self.caps.clear()
+
+    def bind(self, extras: Mapping[str, int]) -> None:
+        """Learn where the environment's extras are; once, before the first update.
+
+        Args:
+            extras: Name to place.
+
+        Raises:
+            ConfigError: If one that the section needs is missing.
+        """
+        self.extras = dict(extras)
+
+    @abstractmethod
+    def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
+        """Measure and cap.
+
+        Args:
+            state: What the view sees; complete and finite.
+            kinematics: Of the robot, posture and velocity of the state.
+            signals: (Signal.COUNT,) write the section's own.
+        """
+
+
+@numba.njit(cache=True)
+def stopping_speed(distance: float, deceleration: float, reaction: float) -> float:
+    """Largest speed from which a stop ends within a distance [m/s].
+
+    v Tr + v^2 / 2a = d solved for v; 0 where there is no way left or it is unknown.
+
+    Args:
+        distance: Free way [m].
+        deceleration: a [m/s2].
+        reaction: Tr [s].
+    """
+    if not distance > 0.0:
+        return 0.0
+    lost = deceleration * reaction
+    return float(-lost + np.sqrt(lost * lost + 2.0 * deceleration * distance))
+
+
+@numba.njit(cache=True)
+def excess_of(velocity: Array, lower: Array, upper: Array, scale: Array) -> float:
+    """Return by how much any actuator is faster than its cap, as a share of its limit.
+
+    Args:
+        velocity: (n,) [rad/s or m/s].
+        lower: (n,) caps.
+        upper: (n,).
+        scale: (n,) speed limits of the maker.
+    """
+    worst = -1.0
+    for i in range(velocity.shape[0]):
+        over = max(velocity[i] - upper[i], lower[i] - velocity[i]) / scale[i]
+        worst = max(worst, over)
+    return worst

@@ -1,0 +1,1 @@
+"""Tasks of construction: one file of logic each, their experts beside them."""

@@ -1,0 +1,1 @@
+"""Tasks of logistics: loads, aisles, and people who work in them."""

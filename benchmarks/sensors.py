@@ -24,7 +24,8 @@ import numpy as np
 
 from physai.body.person import Person, SeatConfig, sample_person
 from physai.plant.bullet import BulletDynamics
-from physai.plant.camera import Camera, IntrinsicsConfig, RgbdConfig
+from physai.plant.camera import Camera
+from physai.plant.camera_settings import IntrinsicsConfig, RgbdConfig
 from physai.plant.camera_world import CameraWorld
 from physai.plant.lidar import LIDARS, Lidar, LidarConfig
 from physai.plant.protective_field import ScanGeometry, clearance_along, read_field

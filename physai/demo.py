@@ -59,7 +59,7 @@ def run_demo(folder: Path) -> dict[str, Any]:
     pictures = _take_pictures()
     (folder / "demo.png").write_bytes(next(iter(pictures.values())))
     _say("deployment to a virtual robot over a websocket, stopped on request")
-    deployed = _deploy(folder / "deployment")
+    deployed = _deploy_patiently(folder / "deployment")
     off, on = (arm.verdict for arm in arms)
     headline = _headline(off, on, deployed)
     page = write_report(
@@ -164,6 +164,22 @@ def _take_pictures() -> dict[str, bytes]:
     return found
 
 
+def _deploy_patiently(folder: Path, attempts: int = 3) -> dict[str, Any]:
+    """Deploy; where the guard stopped it on a machine too busy for 20 Hz, once more.
+
+    What was stopped stays beside, with its ledger.
+    """
+    for attempt in range(1, attempts):
+        try:
+            return _deploy(folder)
+        except LinkError as error:
+            kept = folder.with_name(f"{folder.name}_stopped_{attempt}")
+            _say(f"{error}; kept in {kept.name}, again")
+            if folder.exists():
+                folder.rename(kept)
+    return _deploy(folder)
+
+
 def _deploy(folder: Path) -> dict[str, Any]:
     """Deploy to a virtual robot, each in a process of its own, and stop it as a third."""
     from physai.plant.bridge import Node
@@ -186,6 +202,7 @@ def _deploy(folder: Path) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         text=True,
     )
+    session = None
     try:
         assert server.stdout is not None
         url = next(
@@ -218,18 +235,25 @@ def _deploy(folder: Path) -> dict[str, Any]:
             ],
             stdout=subprocess.DEVNULL,
         )
-        standstill = _stop_while_moving(operator, hardware)
+        standstill = _stop_while_moving(operator, hardware, session)
         session.wait(30)
         operator.destroy_node()
     finally:
-        server.terminate()
-        server.wait(10)
+        for process in (session, server):
+            if process is not None:
+                process.terminate()
+                process.wait(10)
     result: dict[str, Any] = json.loads((folder / "deploy.json").read_text())
     result.pop("environment")
     return {**result, "standstill_s": standstill}
 
 
-def _stop_while_moving(operator: Any, hardware: Any, moving_s: float = 6.0) -> float:
+def _stop_while_moving(
+    operator: Any,
+    hardware: Any,
+    session: subprocess.Popen[bytes],
+    moving_s: float = 6.0,
+) -> float:
     """Wait until the robot has moved for a while, ask it to stop, and time that.
 
     Returns:
@@ -247,10 +271,10 @@ def _stop_while_moving(operator: Any, hardware: Any, moving_s: float = 6.0) -> f
 
     begun, limit = None, time.monotonic() + 60.0
     while begun is None or time.monotonic() - begun < moving_s or not moving():
+        if session.poll() is not None:
+            raise LinkError("the deployment stopped by itself: see its ledger")
         if time.monotonic() > limit:
-            raise LinkError(
-                "the virtual robot never moved: see the deployment's ledger"
-            )
+            raise LinkError("the virtual robot never moved: see its ledger")
         if begun is None and moving():
             begun = time.monotonic()
         time.sleep(0.05)

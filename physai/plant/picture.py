@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,7 +104,7 @@ class Picture:
                 (*thing.color, 1.0),
                 halfExtents=[0.5 * s for s in thing.size_m],
             )
-            for thing in config.objects
+            for thing in (*config.objects, *config.scene.props)
         ]
         self._boxes: dict[int, tuple[int, tuple[float, ...]]] = {}
         self._people: list[list[int]] = []
@@ -194,8 +194,10 @@ class Picture:
         if self.robot.base is not None:
             self._place_base(state.base_pose_in_world)
         self._place_people(state.people, mouth)
-        for body, pose in zip(self._objects, state.objects_pose_in_world, strict=False):
-            self._move(body, pose[:3].tolist(), pose[3:].tolist())
+        for body, pose in zip_longest(
+            self._objects, state.objects_pose_in_world[: len(self._objects)]
+        ):
+            self._move(body, *((_HIDDEN,) if pose is None else (pose[:3], pose[3:])))
         self._place_boxes(np.zeros((0, 10)) if objects is None else objects)
         x, y, z = state.tool_pose_in_world[:3].tolist()
         self._move(self._food, (x, y, z + 0.006) if food > 0.05 else _HIDDEN)

@@ -106,4 +106,6 @@ class SceneConfig(Config):
 
     boxes: tuple[BoxConfig, ...] = ()
     cylinders: tuple[CylinderConfig, ...] = ()
+    props: tuple[ObjectConfig, ...] = ()
+    """Objects of a process that are shown in pictures and are no bodies, in its order."""
     cameras: dict[str, CameraConfig] = Field(default_factory=dict)

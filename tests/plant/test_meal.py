@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from physai.errors import ConfigError, PhysaiError
-from physai.plant.meal import Meal
+from physai.plant.meal import Meal, MealConfig
+from physai.plant.process import load_process
 from physai.policy.policy import Policy
 from physai.record.episode import StepRecord
 from physai.tasks import registry
@@ -96,8 +97,8 @@ def test_the_face_tracker_is_late_and_noisy_and_the_truth_is_not(cycle: Cycle) -
     error = np.linalg.norm(seen - exact, axis=1)
     assert 0.0005 < np.median(error) < 0.02
     ages = np.array([row.state.extras_age_s[0] for row in rows])
-    config = cycle.environment.plant.meal
-    assert config is not None
+    _, config = load_process(cycle.environment.plant.process or {})
+    assert isinstance(config, MealConfig)
     assert np.all(ages[5:] >= config.face_tracker.latency_s - 1e-9)
 
 

@@ -78,7 +78,7 @@ class Envelope(Section):
                     continue
                 if jacobian is None:
                     jacobian = kinematics.tool_jacobian()
-                self.caps.add_row(sign * jacobian[axis], limit, self._kind)
+                self.caps.row(sign * jacobian[axis], limit, self._kind)
         signals[Signal.ENVELOPE] = worst
 
 

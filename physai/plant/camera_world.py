@@ -18,6 +18,7 @@ from physai.errors import ContractError
 from physai.plant.banner import without_banner
 from physai.plant.camera_settings import Intrinsics
 from physai.plant.labels import BACKGROUND, FURNITURE, OBJECT_FIRST, PERSON_FIRST, ROBOT
+from physai.plant.meshes import capsule_parts
 from physai.plant.scene import SceneConfig
 from physai.types import Array
 
@@ -28,6 +29,10 @@ __all__ = ["CameraWorld", "Intrinsics", "Shot"]
 
 _SIZE_TOLERANCE_M = 0.002
 """A drawn capsule may differ from the true one by so much."""
+
+_RENEW_AFTER = 2000
+"""Bodies made before the world is built anew: some kilobytes of each are kept, also of
+one that was removed, until its world is closed."""
 
 _ROBOT_COLOR = (0.86, 0.87, 0.90, 1.0)
 _FLOOR_COLOR = (0.62, 0.61, 0.59, 1.0)
@@ -40,43 +45,6 @@ _OBJECT_COLORS = (
     (0.70, 0.45, 0.30, 1.0),
     (0.85, 0.72, 0.45, 1.0),
 )
-
-
-_SECTORS, _RINGS = 16, 5
-"""Of a drawn capsule: Bullet's own has so few that a head becomes a prism."""
-
-
-def _capsule_faces() -> list[int]:
-    faces = []
-    for ring in range(2 * _RINGS - 1):
-        for k in range(_SECTORS):
-            a, b = ring * _SECTORS + k, ring * _SECTORS + (k + 1) % _SECTORS
-            faces += [a, b, a + _SECTORS, b, b + _SECTORS, a + _SECTORS]
-    return faces
-
-
-_CAPSULE_FACES = _capsule_faces()
-
-
-def _mesh_capsule(radius: float, length: float) -> tuple[Array, Array]:
-    """Return (V, 3) vertices and normals of a capsule along z about its middle."""
-    latitude = np.linspace(0.0, 0.5 * np.pi, _RINGS)
-    latitude = np.concatenate([-latitude[::-1], latitude])
-    shift = np.repeat([-0.5 * length, 0.5 * length], _RINGS)
-    around = 2.0 * np.pi / _SECTORS * np.arange(_SECTORS)
-    normals = np.stack(
-        [
-            np.outer(np.cos(latitude), np.cos(around)),
-            np.outer(np.cos(latitude), np.sin(around)),
-            np.repeat(np.sin(latitude)[:, None], _SECTORS, axis=1),
-        ],
-        axis=2,
-    )
-    # Faces lie inside the round surface: half of the sagitta outward evens it out.
-    grown = radius * (1.5 - 0.5 * np.cos(np.pi / _SECTORS))
-    vertices = grown * normals
-    vertices[:, :, 2] += shift[:, None]
-    return vertices.reshape(-1, 3), normals.reshape(-1, 3)
 
 
 class Shot(NamedTuple):
@@ -109,19 +77,24 @@ class CameraWorld:
         floor_z_m: float | None = 0.0,
         floor_half_m: float = 30.0,
     ) -> None:
+        self._scene, self._floor = scene, (floor_z_m, floor_half_m)
+        self._build()
+
+    def _build(self) -> None:
         self._client = pybullet.connect(pybullet.DIRECT)
         self._open = True
+        self._made = 0
         self._labels = np.zeros(64, dtype=np.int32)
         self._capsules: dict[tuple[int, int], tuple[int, float, float]] = {}
         self._boxes: dict[int, tuple[int, tuple[float, ...]]] = {}
-        if floor_z_m is not None:
-            side = 2.0 * floor_half_m
-            floor = self._box((side, side, 0.02), _FLOOR_COLOR, BACKGROUND)
-            self._move(floor, (0.0, 0.0, floor_z_m - 0.01))
-        for box in scene.boxes:
+        height, half = self._floor
+        if height is not None:
+            floor = self._box((2.0 * half, 2.0 * half, 0.02), _FLOOR_COLOR, BACKGROUND)
+            self._move(floor, (0.0, 0.0, height - 0.01))
+        for box in self._scene.boxes:
             body = self._box(box.size_m, (*box.color, 1.0), FURNITURE)
             self._move(body, box.center_m)
-        for cylinder in scene.cylinders:
+        for cylinder in self._scene.cylinders:
             body = self._body(
                 pybullet.GEOM_CYLINDER,
                 (*cylinder.color, 1.0),
@@ -153,6 +126,9 @@ class CameraWorld:
             raise ContractError(
                 f"boxes for a camera have the shape {objects.shape}, expected (K, 10)"
             )
+        if self._made > _RENEW_AFTER:
+            self.close()
+            self._build()
         self._place_group(ROBOT, robot, ROBOT)
         for p, capsules in enumerate(people):
             self._place_group(PERSON_FIRST + p, capsules, PERSON_FIRST + p)
@@ -231,6 +207,10 @@ class CameraWorld:
             specularColor=(0.05, 0.05, 0.05),
             **size,
         )
+        return self._add(visual, label)
+
+    def _add(self, visual: int, label: int) -> int:
+        self._made += 1
         body = int(self._call(pybullet.createMultiBody, 0.0, -1, visual, (0, 0, 0)))
         if body >= len(self._labels) - 1:
             self._labels = np.concatenate([self._labels, np.zeros_like(self._labels)])
@@ -264,15 +244,17 @@ class CameraWorld:
         color = _ROBOT_COLOR
         if label != ROBOT:
             color = _SKIN if s in _SKIN_SEGMENTS else (_CLOTHES if s else _HAIR)
-        vertices, normals = _mesh_capsule(radius, length)
-        return self._body(
-            pybullet.GEOM_MESH,
-            color,
-            label,
-            vertices=vertices.tolist(),
-            normals=normals.tolist(),
-            indices=_CAPSULE_FACES,
+        shape = capsule_parts().shape(radius, length)
+        count = len(shape["fileNames"])
+        visual = self._call(
+            pybullet.createVisualShapeArray,
+            shapeTypes=[pybullet.GEOM_MESH] * count,
+            **shape,
         )
+        body = self._add(visual, label)
+        # A mesh has a colour of its own, whatever its shape was made with.
+        self._call(pybullet.changeVisualShape, body, -1, rgbaColor=color)
+        return body
 
     def _forget(self, first_group: int) -> None:
         """Remove people who are no longer there."""

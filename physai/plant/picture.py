@@ -1,25 +1,32 @@
 """Pictures of a scene for people: a Bullet world of its own, for looking only.
 
-Robot with its visual meshes, furniture, people as capsules. Nothing here touches the
-physics, so that an episode is the same with and without pictures.
+Robot with its visual meshes, furniture, people as capsules, objects as boxes, uneven
+ground, fields painted on it. Nothing here touches the physics, so that an episode is the
+same with and without pictures. Faces are painted over unless somebody asks for them,
+since pictures end in files.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from itertools import pairwise, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from physai.body.capsules import turn_from_z
-from physai.body.person import SEGMENT_COUNT
+from physai.body.person import SEGMENT_COUNT, SEGMENTS
+from physai.errors import ContractError
 from physai.plant.banner import without_banner
-from physai.plant.ground_picture import GroundPicture
+from physai.plant.meshes import capsule_parts
+from physai.plant.paint import GROUND, LOW, lay_ground, lay_zones
 from physai.plant.scenario import PlantConfig
 from physai.plant.scene import CameraConfig, Outline, Surface
+from physai.record.overlay import Zone
+from physai.record.privacy import mask_pixels
 from physai.robot.description import Robot
 from physai.types import Array, State
 
@@ -55,7 +62,16 @@ _COVER = (0.92, 0.93, 0.95, 1.0)
 _LIPS, _FOOD = (0.62, 0.22, 0.24, 1.0), (0.93, 0.60, 0.16, 1.0)
 _ABOVE, _BELOW = np.array([176.0, 190.0, 202.0]), np.array([226.0, 232.0, 236.0])
 """Background, from the upper to the lower edge."""
-_MACHINE = (0.90, 0.55, 0.15, 1.0)
+_AROUND = (0.62, 0.60, 0.46, 1.0)
+_OBJECT_COLORS = (
+    (0.80, 0.62, 0.38, 1.0),
+    (0.72, 0.50, 0.33, 1.0),
+    (0.62, 0.66, 0.70, 1.0),
+)
+_FACE_SEGMENTS = frozenset(SEGMENTS.index(name) for name in ("head", "face"))
+_FLOOR_AT, _HIDDEN = (0.0, 0.0, -0.05), (0.0, 0.0, -500.0)
+_FAR_M = 40.0
+"""How far even ground goes on around a height map."""
 _DEFAULT_CAMERA = CameraConfig(position_m=(1.9, -1.5, 1.55), target_m=(0.6, 0.0, 0.95))
 
 
@@ -81,9 +97,9 @@ class Picture:
         self._body = self._load_robot()
         self._joints = self._joint_indices()
         self._far_m = 60.0 if config.scene.outdoors or robot.base is not None else 8.0
-        self._ground = GroundPicture(self._client)
+        self._around: list[int] = []
         self._inertial = self._call(pybullet.getDynamicsInfo, self._body, -1)[3:5]
-        self._furnish()
+        self._floors, self._low = self._furnish()
         self._objects = [
             self._shape(
                 pybullet.GEOM_BOX,
@@ -92,7 +108,7 @@ class Picture:
             )
             for thing in (*config.objects, *config.scene.props)
         ]
-        self._boxes: list[int] = []
+        self._boxes: dict[int, tuple[int, tuple[float, ...]]] = {}
         self._people: list[list[int]] = []
         self._lips: list[int] = []
         self._radii: list[list[tuple[float, float]]] = []
@@ -105,21 +121,75 @@ class Picture:
         mouth: Array | None = None,
         food: float = 0.0,
         surface: Surface | None = None,
-        boxes: Array | None = None,
+        *,
+        objects: Array | None = None,
+        zones: Sequence[Zone] = (),
+        mask: Literal["face", "person", "none"] = "face",
     ) -> Image:
         """Return a picture of a state (usually the true one).
 
         Args:
-            state: Joint positions, people and objects are drawn.
+            state: Base, joints, people and objects are drawn.
             camera: Name of a camera of the scene, or a camera.
-            mouth: (3,) middle of the lips, world [m]; None draws no mouth.
+            mouth: (3,) middle of the lips, world [m]; None draws no mouth. It is a
+                mark, not a likeness, and is drawn over a masked face.
             food: Share of a bite on the utensil, drawn at the tool's frame.
-            surface: Ground that has changed; None draws none.
-            boxes: (K, 10) pose and size of what moves besides, such as other machines.
+            surface: Uneven ground, or ground that has changed; None draws none.
+            objects: (K, 10) further boxes, such as other machines: pose and size [m].
+            zones: Fields painted on floor or ground, the last uppermost.
+            mask: Paint over heads and faces, whole people, or nothing. Nothing is for
+                pictures that are looked at and not kept.
 
         Returns:
             (height, width, 3) uint8, RGB.
+
+        Raises:
+            ContractError: If ``objects``, ``surface`` or ``mask`` are of the wrong kind.
         """
+        if mask not in ("face", "person", "none"):
+            raise ContractError(
+                f'a picture masks "face", "person" or "none", not "{mask}"'
+            )
+        self._place(state, mouth, food, objects)
+        for floor in self._floors:
+            self._move(floor, _FLOOR_AT if surface is None else _HIDDEN)
+        if surface is not None and not self._around:
+            self._around = self._lay_around(surface)
+        matrix, projection = self._matrices(camera)
+        drawn = self._call(
+            pybullet.getCameraImage,
+            self.width,
+            self.height,
+            matrix.T.ravel().tolist(),
+            projection.T.ravel().tolist(),
+            lightDirection=(0.6, -1.2, 3.0),
+            lightColor=(1.0, 1.0, 1.0),
+            # The renderer's shadow map is too coarse for a hall: stripes on every floor.
+            shadow=0,
+            lightAmbientCoeff=0.62,
+            lightDiffuseCoeff=0.36,
+            lightSpecularCoeff=0.15,
+            renderer=pybullet.ER_TINY_RENDERER,
+        )
+        shape = (self.height, self.width)
+        image = np.reshape(np.asarray(drawn[2], dtype=np.uint8), (*shape, 4))[:, :, :3]
+        seen = np.reshape(np.asarray(drawn[4]), shape)
+        picture = np.where((seen < 0)[:, :, None], self._background, image)
+        self._mask(picture, seen, mask)
+        if surface is not None or zones:
+            # The renderer keeps its buffer: what is painted into it must be a copy.
+            buffer = np.array(drawn[3], dtype=np.float32).reshape(shape)
+            project = np.ascontiguousarray(projection @ matrix, dtype=np.float64)
+            shown = self._ground_pixels(seen)
+            if surface is not None:
+                lay_ground(picture, shown, buffer, project, surface)
+            lay_zones(picture, shown, buffer, project, zones)
+        return picture
+
+    def _place(
+        self, state: State, mouth: Array | None, food: float, objects: Array | None
+    ) -> None:
+        """Put everything where a state has it."""
         joints = state.actuator_position[-len(self._joints) :].tolist()
         for joint, value in zip(self._joints, joints, strict=True):
             self._call(pybullet.resetJointState, self._body, joint, value)
@@ -129,50 +199,33 @@ class Picture:
         for body, pose in zip_longest(
             self._objects, state.objects_pose_in_world[: len(self._objects)]
         ):
-            self._move(body, *((0, 0, -5),) if pose is None else (pose[:3], pose[3:]))
+            self._move(body, *((_HIDDEN,) if pose is None else (pose[:3], pose[3:])))
+        self._place_boxes(np.zeros((0, 10)) if objects is None else objects)
         x, y, z = state.tool_pose_in_world[:3].tolist()
-        self._move(self._food, (x, y, z + 0.006) if food > 0.05 else (0, 0, -5))
-        if surface is not None:
-            self._ground.show(surface)
-        if boxes is not None:
-            self._place_boxes(boxes)
-        view = self._camera(camera)
-        matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
-        projection = pybullet.computeProjectionMatrixFOV(
-            view.field_of_view_deg, self.width / self.height, 0.05, self._far_m
-        )
-        drawn = self._call(
-            pybullet.getCameraImage,
-            self.width,
-            self.height,
-            matrix,
-            projection,
-            lightDirection=(0.6, -1.2, 3.0),
-            lightColor=(1.0, 1.0, 1.0),
-            shadow=1,
-            lightAmbientCoeff=0.62,
-            lightDiffuseCoeff=0.45,
-            lightSpecularCoeff=0.15,
-            renderer=pybullet.ER_TINY_RENDERER,
-        )
-        shape = (self.height, self.width)
-        image = np.reshape(np.asarray(drawn[2], dtype=np.uint8), (*shape, 4))[:, :, :3]
-        nothing = np.reshape(np.asarray(drawn[4]), shape) < 0
-        return np.where(nothing[:, :, None], self._background, image)
+        self._move(self._food, (x, y, z + 0.006) if food > 0.05 else _HIDDEN)
+
+    def _mask(self, picture: Image, seen: npt.NDArray[Any], mask: str) -> None:
+        """Paint over every person's face, or all of them, each in a colour of its own."""
+        if mask == "none":
+            return
+        for bodies in self._people:
+            chosen = [
+                body
+                for s, body in enumerate(bodies)
+                if mask == "person" or s in _FACE_SEGMENTS
+            ]
+            mask_pixels(picture, np.isin(seen, chosen))
+
+    def _ground_pixels(self, seen: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Mark pixels of floor and ground, and of furniture that may be a floor."""
+        shown = np.zeros(seen.shape, dtype=np.uint8)
+        shown[np.isin(seen, self._low)] = LOW
+        shown[np.isin(seen, [*self._floors, *self._around])] = GROUND
+        return shown
 
     def project(self, points: Array, camera: str | CameraConfig = "") -> Array:
         """Return (m, 2) pixel positions of (m, 3) world points, for overlays."""
-        view = self._camera(camera)
-        matrix = np.reshape(
-            pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1)),
-            (4, 4),
-        ).T
-        projection = np.reshape(
-            pybullet.computeProjectionMatrixFOV(
-                view.field_of_view_deg, self.width / self.height, 0.05, self._far_m
-            ),
-            (4, 4),
-        ).T
+        matrix, projection = self._matrices(camera)
         homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
         clip = homogeneous @ (projection @ matrix).T
         scaled = clip[:, :2] / np.maximum(clip[:, 3:4], 1e-9)
@@ -184,6 +237,15 @@ class Picture:
             axis=1,
         )
         return pixels
+
+    def _matrices(self, camera: str | CameraConfig) -> tuple[Array, Array]:
+        """(4, 4) view and projection of a camera."""
+        view = self._camera(camera)
+        matrix = pybullet.computeViewMatrix(view.position_m, view.target_m, (0, 0, 1))
+        projection = pybullet.computeProjectionMatrixFOV(
+            view.field_of_view_deg, self.width / self.height, 0.05, self._far_m
+        )
+        return np.reshape(matrix, (4, 4)).T, np.reshape(projection, (4, 4)).T
 
     def trace(
         self, line: Outline, camera: str | CameraConfig = ""
@@ -270,27 +332,75 @@ class Picture:
         return int(self._call(pybullet.createMultiBody, 0.0, -1, visual, (0, 0, 0)))
 
     def _segment(self, s: int, radius: float, length: float) -> int:
-        """Draw a body segment; one that is nearly round as a smooth ellipsoid."""
-        if length > radius:
-            return self._shape(
-                pybullet.GEOM_CAPSULE, _COLORS[s], radius=radius, length=length
-            )
-        file = Path(pybullet_data.getDataPath()) / "sphere_smooth.obj"
-        scale = [radius, radius, radius + 0.5 * length]
-        body = self._shape(
-            pybullet.GEOM_MESH, _COLORS[s], fileName=str(file), meshScale=scale
+        shape = capsule_parts(sectors=24, rings=8).shape(radius, length)
+        visual = self._call(
+            pybullet.createVisualShapeArray,
+            shapeTypes=[pybullet.GEOM_MESH] * len(shape["fileNames"]),
+            **shape,
         )
-        # The mesh brings a colour of its own.
+        body = self._call(pybullet.createMultiBody, 0.0, -1, visual, (0, 0, 0))
+        # A mesh has a colour of its own, whatever its shape was made with.
         self._call(pybullet.changeVisualShape, body, -1, rgbaColor=_COLORS[s])
-        return body
+        return int(body)
 
-    def _furnish(self) -> None:
-        if self.robot.base is None and not self.config.scene.outdoors:
-            # Where a robot drives, the scene has a floor of its own.
-            floor = self._shape(
-                pybullet.GEOM_BOX, (0.80, 0.80, 0.78, 1.0), halfExtents=(4.0, 4.0, 0.01)
+    def _place_boxes(self, boxes: Array) -> None:
+        if boxes.ndim != 2 or boxes.shape[1] != 10:
+            raise ContractError(
+                f"objects for a picture have the shape {boxes.shape}, expected (K, 10)"
             )
-            self._move(floor, (0.5, 0.0, -0.01))
+        for k, row in enumerate(boxes):
+            size = tuple(row[7:].tolist())
+            drawn = self._boxes.get(k)
+            if drawn is None or drawn[1] != size:
+                if drawn is not None:
+                    self._call(pybullet.removeBody, drawn[0])
+                color = _OBJECT_COLORS[k % len(_OBJECT_COLORS)]
+                half = [0.5 * s for s in size]
+                body = self._shape(pybullet.GEOM_BOX, color, halfExtents=half)
+                drawn = self._boxes[k] = (body, size)
+            self._move(drawn[0], row[:3].tolist(), row[3:7].tolist())
+        for k in [k for k in self._boxes if k >= len(boxes)]:
+            self._call(pybullet.removeBody, self._boxes.pop(k)[0])
+
+    def _lay_around(self, surface: Surface) -> list[int]:
+        """Lay even ground around a height map, which it must not cover."""
+        low = surface.origin_m + 0.5 * surface.cell_m
+        high = low + (np.array(surface.height_m.shape) - 1) * surface.cell_m
+        level = float(np.median(surface.height_m))
+        (west, south), (east, north) = low - _FAR_M, high + _FAR_M
+        bodies = []
+        for x0, x1, y0, y1 in (
+            (west, low[0], south, north),
+            (high[0], east, south, north),
+            (low[0], high[0], south, low[1]),
+            (low[0], high[0], high[1], north),
+        ):
+            if x1 <= x0 or y1 <= y0:
+                continue
+            half = (0.5 * (x1 - x0), 0.5 * (y1 - y0), 0.02)
+            bodies.append(self._shape(pybullet.GEOM_BOX, _AROUND, halfExtents=half))
+            middle = (0.5 * (x0 + x1), 0.5 * (y0 + y1), level - 0.02)
+            self._move(bodies[-1], middle)
+        return bodies
+
+    def _furnish(self) -> tuple[list[int], list[int]]:
+        """Place floor and furniture; return the floor's and the boxes' bodies."""
+        floors, low = [], []
+        scene = self.config.scene
+        if not scene.outdoors:
+            # A little lower than a floor that the scene may have of its own.
+            edges = [
+                abs(b.center_m[i]) + 0.5 * b.size_m[i]
+                for b in scene.boxes
+                for i in (0, 1)
+            ]
+            side = max([4.0, *(edge + 1.0 for edge in edges)])
+            floor = self._shape(
+                pybullet.GEOM_BOX,
+                (0.80, 0.80, 0.78, 1.0),
+                halfExtents=(side, side, 0.01),
+            )
+            floors.append(floor)
         for box in self.config.scene.boxes:
             body = self._shape(
                 pybullet.GEOM_BOX,
@@ -298,6 +408,7 @@ class Picture:
                 halfExtents=[0.5 * s for s in box.size_m],
             )
             self._move(body, box.center_m)
+            low.append(body)
         for cylinder in self.config.scene.cylinders:
             body = self._shape(
                 pybullet.GEOM_CYLINDER,
@@ -306,19 +417,17 @@ class Picture:
                 length=cylinder.height_m,
             )
             self._move(body, cylinder.center_m)
+        return floors, low
 
     def _move(self, body: int, position: Any, turn: Any = (0.0, 0.0, 0.0, 1.0)) -> None:
         self._call(pybullet.resetBasePositionAndOrientation, body, position, turn)
 
-    def _place_boxes(self, boxes: Array) -> None:
-        for row in boxes[len(self._boxes) :]:
-            half = (0.5 * row[7:]).tolist()
-            box = self._shape(pybullet.GEOM_BOX, _MACHINE, halfExtents=half)
-            self._boxes.append(box)
-        for body, row in zip(self._boxes, boxes, strict=False):
-            self._move(body, row[:3].tolist(), row[3:7].tolist())
-
     def _place_people(self, people: Array, mouth: Array | None) -> None:
+        while len(self._people) > len(people):
+            # What is hidden costs as much to draw as what is seen.
+            for body in (*self._people.pop(), self._lips.pop()):
+                self._call(pybullet.removeBody, body)
+            self._radii.pop()
         while len(self._people) < len(people):
             self._people.append([-1] * SEGMENT_COUNT)
             self._radii.append([(0.0, 0.0)] * SEGMENT_COUNT)
@@ -328,7 +437,7 @@ class Picture:
                 self._place_segment(p, s, row)
         for p, lips in enumerate(self._lips):
             visible = mouth is not None and p == 0
-            self._move(lips, mouth.tolist() if visible else (0, 0, -5))  # type: ignore[union-attr]
+            self._move(lips, mouth.tolist() if visible else _HIDDEN)  # type: ignore[union-attr]
 
     def _place_segment(self, p: int, s: int, row: Array) -> None:
         axis = row[3:6] - row[:3]

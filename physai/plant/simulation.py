@@ -256,18 +256,23 @@ class SimulatedPlant:
         self._assemble()
 
     def surface(self) -> Surface | None:
-        """Return ground that a process changes, for pictures; None without."""
+        """Return ground that a process changes, or else uneven ground, for pictures;
+        None where the floor is even.
+        """
         look = getattr(self._process, "surface", None)
-        return None if look is None else look()
+        if look is not None:
+            changed: Surface = look()
+            return changed
+        if self._ground is None:
+            return None
+        heights, cell = self._ground.heights.T, float(self._ground.grid[2])
+        origin = self._ground.grid[:2] - 0.5 * cell
+        return Surface(origin, cell, heights, np.zeros(heights.shape, dtype=np.bool_))
 
     def outlines(self) -> list[Outline]:
         """Return lines that a process has drawn over pictures."""
         look = getattr(self._process, "outlines", None)
         return [] if look is None else look()
-
-    def height(self, x_m: float, y_m: float) -> float:
-        """Return the height of uneven ground at a place [m]; 0 on even ground."""
-        return 0.0 if self._ground is None else self._ground.height(x_m, y_m)
 
     def close(self) -> None:
         """Release the engine; twice does no harm."""

@@ -3,7 +3,9 @@
 Kept are numbers of a body (capsules, forces) and settings of a scenario. Not kept are
 names, free text about a person, and camera images; a video is made only when somebody
 asks for one, and a face that is known to be in it is painted over first, whether the
-person is synthetic or not.
+person is synthetic or not: a drawn picture masks faces itself unless told otherwise
+(:class:`physai.plant.picture.Picture`), and whoever hands a frame to a video must say
+where its faces are.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ __all__ = [
     "check_header",
     "check_image",
     "mask_circle",
+    "mask_pixels",
     "project_sphere",
 ]
 
@@ -140,6 +143,23 @@ def mask_circle(
     inside = (rows - row) ** 2 + (columns - column) ** 2 <= radius * radius
     if inside.any():
         image[inside] = image[inside].mean(axis=0).astype(np.uint8)
+
+
+def mask_pixels(image: npt.NDArray[np.uint8], chosen: npt.NDArray[np.bool_]) -> None:
+    """Paint pixels over with their mean colour, in place; nothing of them is left.
+
+    Args:
+        image: (height, width, 3) uint8.
+        chosen: (height, width) which pixels show a face or a person.
+
+    Raises:
+        ContractError: If image and choice do not fit.
+    """
+    check_image(image)
+    if chosen.shape != image.shape[:2] or chosen.dtype != np.bool_:
+        raise ContractError("what is masked must be (height, width) of bool")
+    if chosen.any():
+        image[chosen] = image[chosen].mean(axis=0).astype(np.uint8)
 
 
 def check_image(image: Any) -> None:

@@ -15,9 +15,12 @@ import numpy.typing as npt
 from physai.errors import ContractError, MissingExtraError, RecordError
 from physai.record.privacy import check_image, mask_circle
 
-__all__ = ["Image", "VideoWriter", "write_text"]
+__all__ = ["MASKED", "Image", "VideoWriter", "write_text"]
 
 Image: TypeAlias = npt.NDArray[np.uint8]
+
+MASKED: tuple[tuple[float, float, float], ...] = ()
+"""For frames whose faces were painted over when they were drawn."""
 
 # VP9 plays in every browser; OpenCV's wheels bring no H.264.
 _CODES = ("vp09", "mp4v")
@@ -59,15 +62,15 @@ class VideoWriter:
                 f"{self.path.parent}: cannot be made ({error.strerror})"
             ) from None
 
-    def write(
-        self, frame: Image, faces: Iterable[tuple[float, float, float]] = ()
-    ) -> None:
+    def write(self, frame: Image, faces: Iterable[tuple[float, float, float]]) -> None:
         """Add a frame.
 
         Args:
             frame: (height, width, 3) RGB; it is not changed.
             faces: Circles (column, row, radius) [px] to paint over, see
-                :func:`physai.record.privacy.project_sphere`.
+                :func:`physai.record.privacy.project_sphere`. There is no default, so
+                that nobody forgets them; empty for a picture that shows nobody or was
+                masked when it was drawn (:data:`MASKED`).
 
         Raises:
             ContractError: If it is not such an image, or of another size than the

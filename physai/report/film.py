@@ -1,23 +1,28 @@
-"""Episodes as pictures and videos: the scene, the guard's words, the margins."""
+"""Episodes as pictures and videos: the scene, its fields, the guard's state, margins."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from physai.plant.picture import Image, Picture
 from physai.plant.scene import Outline
 from physai.record.episode import StepRecord
-from physai.tasks.cycle import Cycle
-from physai.types import Action, Array
+from physai.record.overlay import SLOW_COLOR, STOP_COLOR, Overlay, Zone, draw_overlay
+from physai.robot.footprint import footprint_of
+from physai.robot.kinematics import rotation_from_quaternion
+from physai.tasks.cycle import Cycle, GuardMode
+from physai.types import Array, State
 
-__all__ = ["Film", "draw_step"]
+__all__ = ["Film", "draw_step", "spec_zones", "stopping_zone"]
+
+_LAST_S = 1.5
+"""How long the last picture of an episode stays."""
 
 
 class Film:
-    """A video of an episode: scene, smallest margins and the guard's words.
+    """A video of an episode: scene, fields, tightest margins and the guard's state.
 
     Args:
         cycle: The cycle that is filmed.
@@ -33,14 +38,21 @@ class Film:
 
         self.cycle, self.every = cycle, every
         self.picture = Picture(cycle.environment.plant, cycle.task.robot, 640, 480)
-        self.writer = VideoWriter(file, cycle.environment.control_hz / every)
+        self._rate = cycle.environment.control_hz / every
+        self.writer = VideoWriter(file, self._rate)
         self._count = 0
 
     def take(self, record: StepRecord) -> None:
-        """Add a step."""
+        """Add a step; the last one of an episode stays for a moment."""
+        from physai.record.video import MASKED
+
         self._count += 1
-        if self._count % self.every == 0:
-            self.writer.write(draw_step(self.picture, self.cycle, record))
+        last = record.terminated or record.truncated
+        if self._count % self.every and not last:
+            return
+        image = draw_step(self.picture, self.cycle, record)
+        for _ in range(max(1, round(_LAST_S * self._rate)) if last else 1):
+            self.writer.write(image, MASKED)
 
     def close(self) -> None:
         """Write the file."""
@@ -51,11 +63,11 @@ class Film:
 def draw_step(
     picture: Picture, cycle: Cycle, record: StepRecord, camera: str = ""
 ) -> Image:
-    """Return a picture of a step with the guard's state drawn over it.
+    """Return a picture of a step, faces masked, with the guard's state drawn over it.
 
     Args:
         picture: Where to draw.
-        cycle: Gives the names of the rules.
+        cycle: Gives the names of the rules, and fields and ground of the scene.
         record: The step.
         camera: Name of a camera of the scene.
     """
@@ -65,121 +77,124 @@ def draw_step(
     mouth = state.extras[:3] if eats else None
     food = state.extras[names.index("food_on_spoon")] if "food_on_spoon" in names else 0
     look = getattr(cycle.plant, "surface", None)
-    surface = None if look is None else look()
-    others = getattr(cycle.plant, "boxes", None)
-    boxes = None if others is None else others()
-    image = picture.draw(state, camera, mouth, float(food), surface, boxes)
+    boxes = getattr(cycle.plant, "boxes", None)
+    image = picture.draw(
+        state,
+        camera,
+        mouth,
+        float(food),
+        None if look is None else look(),
+        objects=None if boxes is None else boxes(),
+        zones=[*spec_zones(cycle), *stopping_zone(cycle, state)],
+    )
     _draw_outlines(image, picture, cycle, camera)
-    _draw_decision(image, record)
-    if record.truth_margins is not None:
-        _draw_margins(image, cycle, record.truth_margins)
+    draw_overlay(image, _overlay(cycle, record))
     return image
 
 
-_AREAS = {"unmanned": (200, 40, 40), "restricted": (230, 140, 20)}
+def spec_zones(cycle: Cycle) -> list[Zone]:
+    """Return the areas of the specification; the stricter lie above the wider."""
+    areas = cycle.spec.config.sections.get("areas", {}).get("areas", ())
+    looks = {"unmanned": (STOP_COLOR, 0.22), "restricted": (SLOW_COLOR, 0.22)}
+    zones = []
+    for area in areas:
+        color, opacity = looks.get(area["kind"], (SLOW_COLOR, 0.18))
+        corners = np.array(area["polygon_m"])
+        zones.append(Zone(corners, color, area["name"].replace("_", " "), opacity))
+    return sorted(zones, key=lambda zone: -float(np.ptp(zone.corners, axis=0).max()))
+
+
+def stopping_zone(cycle: Cycle, state: State) -> list[Zone]:
+    """Return what a robot that drives needs to stop: v Tr + v^2 / 2a along its path.
+
+    The footprint is swept along the circle that it drives on now; reaction time,
+    deceleration and margins are those of the section ``field``. Nothing for a robot
+    that is bolted down or a specification without such a field.
+
+    Args:
+        cycle: Robot and specification.
+        state: Where the robot is and how it moves.
+    """
+    values = cycle.spec.config.sections.get("field")
+    robot = cycle.task.robot
+    if values is None or robot.base is None:
+        return []
+    turn = np.empty((3, 3))
+    rotation_from_quaternion(state.base_pose_in_world[3:7], turn)
+    speed = float(turn[:, 0] @ state.base_twist_in_world[:3])
+    if not abs(speed) > 0.02:
+        return []
+    way = abs(speed) * cycle.spec.config.separation.reaction_time_s
+    way += speed * speed / (2.0 * values["deceleration_m_s2"]) + values["standstill_m"]
+    curvature = float(state.base_twist_in_world[5]) / speed
+    corners = _sweep(footprint_of(robot), way, curvature, float(np.sign(speed)))
+    yaw = float(np.arctan2(turn[1, 0], turn[0, 0]))
+    c, s = np.cos(yaw), np.sin(yaw)
+    world = corners @ np.array([[c, s], [-s, c]]) + state.base_pose_in_world[:2]
+    return [Zone(world, STOP_COLOR, "stop", 0.4)]
+
+
+def _sweep(footprint: Array, way: float, curvature: float, sign: float) -> Array:
+    """Outline (V, 2) of where the leading edge of a footprint goes on a circle.
+
+    Args:
+        footprint: (4,) rear, front, right, left [m].
+        way: How far [m].
+        curvature: Positive to the left [1/m].
+        sign: 1 ahead, -1 back.
+    """
+    rear, front, right, left = footprint
+    edge = front if sign > 0.0 else rear
+    angles = np.linspace(0.0, sign * way * curvature, 12)
+    straight = np.linspace(0.0, sign * way, 12)
+    if abs(curvature) > 1e-4:
+        x, y = np.sin(angles) / curvature, (1.0 - np.cos(angles)) / curvature
+    else:
+        x, y = straight, np.zeros(12)
+    sides = [
+        np.stack(
+            [
+                x + edge * np.cos(angles) - side * np.sin(angles),
+                y + edge * np.sin(angles) + side * np.cos(angles),
+            ],
+            axis=1,
+        )
+        for side in (left, right)
+    ]
+    outline: Array = np.concatenate([sides[0], sides[1][::-1]])
+    return outline
+
+
+def _overlay(cycle: Cycle, record: StepRecord) -> Overlay:
+    decision, outcome = record.decision, ""
+    if record.terminated or record.truncated:
+        outcome = "success" if record.success else "time over"
+        if record.terminated and not record.success:
+            outcome = "stopped" if decision.latched else "not done"
+    margins: tuple[tuple[str, float], ...] = ()
+    if record.truth_margins is not None:
+        titles = [rule.title.en for rule in cycle.spec.config.rules]
+        margins = tuple(zip(titles, record.truth_margins.tolist(), strict=True))
+    guarded = cycle.mode is not GuardMode.OFF
+    scenario = cycle.scenario.case if cycle.scenario is not None else ""
+    return Overlay(
+        record.time_s,
+        cycle.environment.title.en,
+        scenario.replace("_", " "),
+        decision.action if guarded else None,
+        decision.sentence.split(" [")[0],
+        margins,
+        outcome=outcome,
+        good=record.success,
+    )
 
 
 def _draw_outlines(image: Image, picture: Picture, cycle: Cycle, camera: str) -> None:
-    """Draw what a process marks, and the areas of the specification on the ground."""
+    """Draw the lines that a process marks, such as a design."""
     import cv2
 
     look = getattr(cycle.plant, "outlines", None)
     lines: list[Outline] = [] if look is None else look()
-    for area in cycle.spec.config.sections.get("areas", {}).get("areas", ()):
-        color = _AREAS.get(area["kind"], (90, 110, 200))
-        points = _drape(np.array(area["polygon_m"]), cycle)
-        lines.append(Outline(points, color, True))
     for line in lines:
         for pixels in picture.trace(line, camera):
             cv2.polylines(image, [pixels], False, line.color, 1, cv2.LINE_AA, shift=4)
-
-
-def _drape(corners: Array, cycle: Cycle) -> Array:
-    """Lay a closed line through (k, 2) corners on the ground."""
-    height = getattr(cycle.plant, "height", None)
-    if height is None:
-        return np.concatenate([corners, np.zeros((len(corners), 1))], axis=1)
-    share = np.linspace(0.0, 1.0, 12, endpoint=False)[:, None]
-    ahead = np.roll(corners, -1, axis=0)
-    flat = np.concatenate(
-        [a + share * (b - a) for a, b in zip(corners, ahead, strict=True)]
-    )
-    return np.array([[x, y, height(x, y)] for x, y in flat.tolist()])
-
-
-_GREEN, _AMBER, _RED = (40, 130, 70), (200, 120, 20), (190, 40, 40)
-_WORDS = {
-    Action.NONE: ("the command passes", _GREEN),
-    Action.SLOW: ("slows down", _AMBER),
-    Action.LIMIT: ("limits the motion", _AMBER),
-}
-
-
-def _draw_decision(image: Image, record: StepRecord) -> None:
-    """Write the guard's decision into a bar at the top."""
-    import cv2
-
-    width = image.shape[1]
-    unit = width / 640.0
-    words, color = _WORDS.get(record.decision.action, ("stops", _RED))
-    bar = round(56 * unit)
-    cv2.rectangle(image, (0, 0), (width, bar), (250, 250, 250), -1)
-    cv2.rectangle(image, (0, 0), (round(10 * unit), bar), color, -1)
-    _write(image, f"{record.time_s:4.1f} s   guard: {words}", (20, 24), 0.62, color)
-    said = record.decision.sentence.split(" [")[0]
-    _write(image, said[:78], (20, 46), 0.46, (60, 70, 80))
-
-
-def _draw_margins(image: Image, cycle: Cycle, margins: Any, count: int = 4) -> None:
-    """Draw the smallest true margins on a light panel at the lower left."""
-    import cv2
-
-    unit = image.shape[1] / 640.0
-    low, right = image.shape[0] - round((24 * count + 30) * unit), round(330 * unit)
-    panel = image[low:, :right]
-    panel[:] = (0.25 * panel + 0.75 * 255).astype(np.uint8)
-    _write(
-        image,
-        "smallest true margins (0: limit)",
-        (10, low / unit + 18),
-        0.42,
-        (60, 70, 80),
-    )
-    order = np.argsort(np.nan_to_num(margins, nan=-9.0))[:count]
-    for row, index in enumerate(order):
-        y = low / unit + 30 + 24 * row
-        title = cycle.spec.config.rules[index].title.en
-        _write(image, title[:27], (10, y + 13), 0.44, (30, 40, 50))
-        good = margins[index] >= 0.0
-        share = float(np.clip(np.nan_to_num(margins[index], nan=-1.0), 0.0, 1.0))
-        left, length = 225 * unit, (95 * share if good else 95) * unit
-        cv2.rectangle(
-            image,
-            (round(left), round((y + 3) * unit)),
-            (round(left + max(3.0, length)), round((y + 13) * unit)),
-            _GREEN if good else _RED,
-            -1,
-        )
-
-
-def _write(
-    image: Image,
-    text: str,
-    place: tuple[float, float],
-    size: float,
-    color: tuple[int, int, int],
-) -> None:
-    """Write a line; place and size are for a picture 640 pixels wide."""
-    import cv2
-
-    unit = image.shape[1] / 640.0
-    cv2.putText(
-        image,
-        text,
-        (round(place[0] * unit), round(place[1] * unit)),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        size * unit,
-        color,
-        max(1, round(unit)),
-        cv2.LINE_AA,
-    )

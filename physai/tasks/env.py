@@ -211,7 +211,7 @@ class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
             state,
             mouth=None if place is None else state.extras[place],
             surface=None if look is None else look(),
-            boxes=None if others is None else others(),
+            objects=None if others is None else others(),
         )
         if self.render_mode == "rgb_array":
             return image

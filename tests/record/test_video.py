@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from physai.errors import ContractError, RecordError
+from physai.record.episode import Episode, EpisodeWriter, StepRecord
 from physai.record.privacy import mask_circle, project_sphere
-from physai.record.video import Image, VideoWriter, write_text
+from physai.record.video import MASKED, Image, VideoWriter, write_text
 
 cv2 = pytest.importorskip("cv2")
 
@@ -55,10 +59,10 @@ def test_wrong_frames_and_places(tmp_path: Path) -> None:
     video = VideoWriter(tmp_path / "a.mp4")
     assert video.close() is None
     with pytest.raises(ContractError, match="uint8"):
-        video.write(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
-    video.write(np.zeros((40, 40, 3), np.uint8))
+        video.write(np.zeros((4, 4, 3)), MASKED)  # type: ignore[arg-type]
+    video.write(np.zeros((40, 40, 3), np.uint8), MASKED)
     with pytest.raises(ContractError, match="follows"):
-        video.write(np.zeros((40, 50, 3), np.uint8))
+        video.write(np.zeros((40, 50, 3), np.uint8), MASKED)
     assert video.close() == tmp_path / "a.mp4"
 
 
@@ -95,3 +99,19 @@ def test_masking_outside_the_picture_does_nothing() -> None:
     assert (image == 7).all()
     with pytest.raises(ContractError, match="finite"):
         mask_circle(image, float("nan"), 0.0, 1.0)
+
+
+def test_camera_images_of_a_state_are_not_kept(
+    tmp_path: Path, make_steps: Callable[..., list[StepRecord]]
+) -> None:
+    first, step = make_steps(2)
+    photo = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    seen = dataclasses.replace(step.state, images={"room.rgb": photo})
+    writer = EpisodeWriter(tmp_path / "a.parquet", {"seed": 1})
+    writer.begin(first.state, first.truth)
+    writer.append(dataclasses.replace(step, state=seen))
+    path = writer.close()
+    assert Episode.load(path).step(0).state.images is None
+    names = parquet.read_schema(path).names
+    assert "state_people" in names
+    assert not [name for name in names if "image" in name or "rgb" in name]

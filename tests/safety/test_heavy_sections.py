@@ -13,7 +13,7 @@ from physai.robot.description import load_robot
 from physai.robot.kinematics import Kinematics
 from physai.safety.rules import Signal
 from physai.safety.sections import load_section
-from physai.safety.sections.section import MOST_ROWS, Caps, stopping_speed
+from physai.safety.sections.section import ROWS_MOST, Caps, stopping_speed
 from physai.tasks import registry
 from physai.types import Command, State
 
@@ -67,6 +67,12 @@ def look(section, q, qd=(0.0, 0.0, 0.0, 0.0), extras=()):
     return signals, k
 
 
+def asked_rows(caps):
+    """Return the rows that hold and their limits."""
+    held = caps.rows[: caps.row_count[0]]
+    return held[:, :-1], held[:, -1]
+
+
 HOME = [0.0, -0.7, 1.8, 1.9]
 DIG = [0.0, -0.525, 1.087, 1.039]
 """Ready to enter the ground: the edge is the bucket's lowest part."""
@@ -92,12 +98,12 @@ def test_a_sector_of_an_unknown_joint_names_the_nearest():
 def test_rows_toward_a_pipe_leave_the_way_out_open():
     section, caps = make("services", SERVICES)
     _, k = look(section, DIG, extras=[5.0, -2, -9, 5, 2, -9, 0.1])
-    assert caps.count[0] == 0, "far away nothing binds"
+    assert caps.row_count[0] == 0, "far away nothing binds"
     edge = k.tool_position.copy()
     # The pipe lies 0.45 m below the edge: 0.05 m is left before buffer and reserve.
     pipe = [edge[0], edge[1] - 2, edge[2] - 0.55, edge[0], edge[1] + 2, edge[2] - 0.55]
     _, k = look(section, DIG, extras=[*pipe, 0.1])
-    rows, limits = caps.rows[: caps.count[0]], caps.row_limit[: caps.count[0]]
+    rows, limits = asked_rows(caps)
     assert limits.min() == pytest.approx(stopping_speed(0.05, 1.0, 0.25), rel=0.02)
     nearest = rows[int(np.argmin(limits))]
     jacobian = k.tool_jacobian()
@@ -106,9 +112,9 @@ def test_rows_toward_a_pipe_leave_the_way_out_open():
     # Inside the buffer the way out is open and the way in is shut.
     pipe[2] = pipe[5] = edge[2] - 0.3
     signals, _ = look(section, DIG, qd=0.2 * down, extras=[*pipe, 0.1])
-    limits = caps.row_limit[: caps.count[0]]
+    rows, limits = asked_rows(caps)
     assert limits.min() == 0.0
-    row = caps.rows[int(np.argmin(limits))]
+    row = rows[int(np.argmin(limits))]
     assert row @ -down < 0.0 < row @ down
     assert signals[Signal.SERVICE_APPROACH] == pytest.approx(0.2, abs=0.02)
 
@@ -122,8 +128,8 @@ def test_the_scorer_keeps_nothing_back_of_a_pipe():
     extras = [x, y - 2, z - 0.9, x, y + 2, z - 0.9, 0.1]
     look(guard, DIG, extras=extras)
     look(scorer, DIG, extras=extras)
-    ours = guard_caps.row_limit[: guard_caps.count[0]].min()
-    theirs = scorer_caps.row_limit[: scorer_caps.count[0]].min()
+    ours = asked_rows(guard_caps)[1].min()
+    theirs = asked_rows(scorer_caps)[1].min()
     assert theirs == pytest.approx(math.sqrt(2.0 * 1.0 * 0.5), rel=0.02)
     assert ours < 0.7 * theirs
 
@@ -136,7 +142,7 @@ def test_an_envelope_bounds_the_speed_toward_its_sides():
     section, caps = make("envelope", low)
     signals, k = look(section, HOME)
     assert signals[Signal.ENVELOPE] == pytest.approx(-0.2, abs=1e-9)
-    rows, limits = caps.rows[: caps.count[0]], caps.row_limit[: caps.count[0]]
+    rows, limits = asked_rows(caps)
     place = int(np.argmin(limits))
     assert limits[place] == pytest.approx(stopping_speed(0.2, 1.0, 0.25))
     assert np.allclose(rows[place], -k.tool_jacobian()[2])
@@ -149,13 +155,13 @@ def test_an_envelope_turned_inside_out_is_refused():
 
 def test_sections_may_not_ask_for_more_rows_than_there_is_room_for():
     caps = Caps(2)
-    for _ in range(MOST_ROWS):
-        caps.add_row(np.ones(2), math.nan, caps.kind("envelope"))
-    assert (caps.row_limit == 0.0).all(), "what is not a number permits nothing"
-    with pytest.raises(ContractError, match="at most"):
-        caps.add_row(np.ones(2), 1.0, 0)
+    for _ in range(ROWS_MOST):
+        caps.row(np.ones(2), math.nan, caps.kind("envelope"))
+    assert (caps.rows[:, -1] == 0.0).all(), "what is not a number permits nothing"
+    with pytest.raises(ContractError, match="more than"):
+        caps.row(np.ones(2), 1.0, 0)
     caps.clear()
-    assert caps.count[0] == 0
+    assert caps.row_count[0] == 0
 
 
 @pytest.fixture(scope="module")

@@ -206,7 +206,7 @@ def test_people_stand_on_the_ground(cycle):
         person = cycle.truth.state.people[0]
         lowest = min(person[:, 2].min(), person[:, 5].min())
         x, y = person[:, 0].mean(), person[:, 1].mean()
-        ground = cycle.plant.height(float(x), float(y))
+        ground = cycle.plant.dynamics.ground.height(float(x), float(y))
         heights.append(ground)
         assert lowest - ground == pytest.approx(0.05, abs=0.2)
     assert np.ptp(heights) > 0.1

@@ -2,6 +2,8 @@
 
     python benchmarks/algorithms.py [--out FILE] [--runs DIR] [--only NAME ...]
 
+Routes that are not run again keep their rows in the file.
+
 Every route is a training run through the real command; safe success is measured on the
 same held-out scenarios. Steps differ, since an update of an off-policy algorithm costs
 far more than a step here: compare seconds.
@@ -16,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from physai.provenance import environment_record
+from physai.provenance import environment_record, git_revision
 
 NO_DEMONSTRATIONS = ["demonstrations.episodes=0"]
 ROUTES: dict[str, list[str]] = {
@@ -75,12 +77,15 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--only", nargs="*", default=sorted(ROUTES))
     options = parser.parse_args()
-    rows = []
+    rows, out = {}, Path(options.out)
+    if out.is_file():
+        rows = {row["route"]: row for row in json.loads(out.read_text())["rows"]}
     for name in options.only:
-        rows.append(run(name, ROUTES[name], Path(options.runs), options.episodes))
-        print(json.dumps(rows[-1]), flush=True)
-    result = {"seed": 1, "rows": rows, "environment": environment_record()}
-    Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
+        rows[name] = run(name, ROUTES[name], Path(options.runs), options.episodes)
+        rows[name]["git_revision"] = git_revision()
+        print(json.dumps(rows[name]), flush=True)
+        result = {"seed": 1, "rows": [*rows.values()], **environment_record()}
+        out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -50,11 +50,11 @@ class _Deployed(torch.nn.Module):
         if np.isfinite(self.clip):
             x = torch.clamp(x, -self.clip, self.clip)
         policy: Any = self.policy
-        if hasattr(policy, "actor"):
-            stochastic = any(n in type(policy).__name__ for n in ("SAC", "TQC"))
-            action = (
-                policy.actor(x, deterministic=True) if stochastic else policy.actor(x)
-            )
+        if hasattr(getattr(policy, "actor", None), "get_action_dist_params"):
+            # The middle of a squashed Gaussian; the distribution itself cannot be traced.
+            action = torch.tanh(policy.actor.get_action_dist_params(x)[0])
+        elif hasattr(policy, "actor"):
+            action = policy.actor(x)
         else:
             features = policy.extract_features(x, policy.pi_features_extractor)
             action = policy.action_net(policy.mlp_extractor.forward_actor(features))

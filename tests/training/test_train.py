@@ -277,6 +277,28 @@ def test_a_zip_for_other_spaces_is_refused_in_one_sentence(tmp_path: Path) -> No
         load_sb3(file, 3, 6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["A2C", "PPO", "SAC", "TD3", "TQC", "CrossQ"])
+def test_every_kind_of_actor_is_exported_as_it_acts(name: str, tmp_path: Path) -> None:
+    """Off-policy actors squash a Gaussian, which cannot be traced as a distribution."""
+    import gymnasium
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+    from physai.training.export import check_parity, export_onnx
+    from physai.training.train import algorithms
+
+    pendulum = gymnasium.wrappers.RescaleAction(
+        gymnasium.make("Pendulum-v1"), -1.0, 1.0
+    )
+    normalizer = VecNormalize(DummyVecEnv([lambda: pendulum]))
+    model = algorithms()[name]("MlpPolicy", normalizer, seed=0)
+    model.learn(150)
+    file = tmp_path / "policy.onnx"
+    export_onnx(model, normalizer, file)
+    seen = np.random.default_rng(1).normal(size=(50, 3)).astype(np.float32)
+    assert check_parity(model, normalizer, file, seen) < 1e-4
+
+
 def test_parity_sees_another_network(tmp_path: Path) -> None:
     """The exported network is compared with the trained one on real observations."""
     from stable_baselines3 import PPO

@@ -135,6 +135,10 @@ class Delivery:
         self._own, self._way = np.zeros(2), np.zeros(2)
         self._on_floor = self._bumper = 0.0
 
+    def goals(self, people: Sequence[AnyPerson]) -> Array:
+        """Return the (1, 3) place where the pallet belongs."""
+        return np.array([[self._drop[0], self._drop[1], 0.0]])
+
     def command(self, tool: Array, stopped: bool) -> None:
         """Forks have no tool channel."""
 

@@ -146,3 +146,13 @@ class Ground:
         """Return the ground's height at a place [m]."""
         ground_height(x, y, self.heights, self.grid, self._out)
         return float(self._out[0])
+
+    def covers(self, x: float, y: float) -> bool:
+        """Return whether a place is on the height map; even ground goes on for ever."""
+        rows, columns = self.heights.shape
+        if rows < 2 or columns < 2:
+            return True
+        x0, y0, cell = self.grid.tolist()
+        return bool(
+            x0 <= x <= x0 + (columns - 1) * cell and y0 <= y <= y0 + (rows - 1) * cell
+        )

@@ -120,6 +120,10 @@ class Meal:
     def act(self, dynamics: Dynamics, kinematics: Kinematics, dt_s: float) -> None:
         """What the mouth does to the spoon goes through the contact model."""
 
+    def goals(self, people: Sequence[AnyPerson]) -> Array:
+        """Return the (1, 3) mouth that is fed."""
+        return people[0].mouth_frame[:1]
+
     def objects(self) -> Array:
         """Return no objects."""
         return np.zeros((0, 7))

@@ -49,6 +49,9 @@ class Process(Protocol):
         acting: Whether it applies forces in every physics step, also where nobody is
             near; contacts are then looked at only where they can occur. A process
             without the attribute does not.
+
+    A process whose goal may be out of reach has a method ``goals(people)`` that returns
+    (G, 3) places [m]; :mod:`physai.plant.placement` checks them at every reset.
     """
 
     Values: ClassVar[type[Config]]

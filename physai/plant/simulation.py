@@ -32,6 +32,7 @@ from physai.plant.motion import (
     see_robot,
 )
 from physai.plant.own_motion import OwnMotion
+from physai.plant.placement import Placement
 from physai.plant.process import Locator, Process, load_process
 from physai.plant.scenario import PlantConfig, Scenario
 from physai.plant.scene import Outline, Surface
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["SimulatedPlant"]
 
 _NONE = np.zeros(0)
-_NO_OBJECTS = np.zeros((0, 7))
+_NO_OBJECTS, _NO_GOALS = np.zeros((0, 7)), np.zeros((0, 3))
 _STILL_BASE = np.zeros(6)
 _PUSH_N = 300.0
 """How hard a person on their feet pushes at most (design default)."""
@@ -83,6 +84,7 @@ class SimulatedPlant:
             uneven = config.ground is not None and config.ground.heights.kind != "flat"
             self._ground = self._mobile.ground if uneven else None
         self.kinematics = Kinematics(robot, self.base_pose)
+        self._placement = Placement(robot, config.scene, self._ground)
         self._count = len(robot.actuator_names)
         self._fingers = (
             robot.shapes.names.index("fingers")
@@ -162,6 +164,13 @@ class SimulatedPlant:
         self._locator = self._process if isinstance(self._process, Locator) else None
         self._measure_objects = getattr(self._process, "measured_objects", None)
         self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
+        goals = getattr(self._process, "goals", None)
+        self._placement.check(
+            scenario,
+            self.kinematics,
+            self.people,
+            _NO_GOALS if goals is None else goals(self.people),
+        )
         self._look()
         self._assemble()
         return self._state

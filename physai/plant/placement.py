@@ -1,0 +1,191 @@
+"""Whether an episode can begin as its scenario says: nobody inside the robot, no goal
+out of reach, the machine on its ground and outside the furniture.
+
+A scenario that cannot be is refused before its first step. Otherwise the engine would
+push bodies apart at speeds that nobody asked for, and a policy would be blamed for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+
+from physai.body.capsules import closest_points
+from physai.body.person import SEGMENTS
+from physai.errors import ContractError
+from physai.plant.ground import Ground
+from physai.plant.scenario import Scenario
+from physai.plant.scene import BoxConfig, SceneConfig
+from physai.robot.footprint import box_gap, footprint_of, place_corners
+from physai.robot.kinematics import Kinematics, quaternion_from_rotation
+from physai.types import Array
+
+if TYPE_CHECKING:
+    from physai.body.people import AnyPerson
+    from physai.robot.description import Robot
+
+__all__ = ["Placement", "reach_of"]
+
+_OVERLAP_M = 0.002
+"""Bodies that touch at the start are let through, bodies inside each other are not."""
+_STEP_M = 0.25
+"""What is lower than this is driven over or under an edge, not into."""
+
+
+def reach_of(robot: Robot) -> float:
+    """Return how far the TCP can be from the first joint's link at most [m].
+
+    The sum of the offsets along the chain: no posture gets farther, most reach less.
+    """
+    tree, link, reach = robot.tree, robot.tool_link, 0.0
+    while link > 0:
+        reach += float(np.linalg.norm(tree.translation[link]))
+        if tree.prismatic[link]:
+            a = int(tree.actuator[link])
+            reach += max(abs(robot.position_min[a]), abs(robot.position_max[a]))
+        link = int(tree.parent[link])
+    return reach
+
+
+class Placement:
+    """Checks the starts of the episodes of one plant.
+
+    Args:
+        robot: The robot.
+        scene: Furniture.
+        ground: Uneven ground; None for an even floor.
+    """
+
+    def __init__(self, robot: Robot, scene: SceneConfig, ground: Ground | None) -> None:
+        self._robot, self._ground = robot, ground
+        self._reach = reach_of(robot)
+        self._corners, self._place = np.empty((4, 2)), np.empty(4)
+        self._footprint = footprint_of(robot) if robot.base is not None else np.empty(0)
+        floors = [b for b in scene.boxes if b.center_m[2] + 0.5 * b.size_m[2] < _STEP_M]
+        self._walls = [
+            (box.name, _corners(box), box.center_m[2] - 0.5 * box.size_m[2])
+            for box in scene.boxes
+            if box.solid and box not in floors
+        ]
+        self._floor = np.array([_corners(box) for box in floors])
+
+    def check(
+        self,
+        scenario: Scenario,
+        kinematics: Kinematics,
+        people: Sequence[AnyPerson],
+        goals: Array,
+    ) -> None:
+        """Refuse a start that cannot be.
+
+        Args:
+            scenario: Named in the message.
+            kinematics: Of the robot as it was placed.
+            people: As they were placed.
+            goals: (G, 3) places that the TCP, or a base that drives, must reach [m].
+
+        Raises:
+            ContractError: If a joint starts beyond its range, a person inside the robot,
+                the base inside furniture or off its ground, or a goal is out of reach.
+        """
+        where = f"scenario {scenario.case} (seed {scenario.seed})"
+        self._check_posture(where, scenario)
+        self._check_people(where, kinematics, people)
+        if self._robot.base is not None:
+            self._check_base(where, kinematics)
+        for goal in goals:
+            self._check_goal(where, kinematics, goal)
+
+    def _check_posture(self, where: str, scenario: Scenario) -> None:
+        robot = self._robot
+        q = np.array(scenario.robot_position_rad)
+        outside = (q < robot.position_min - 1e-6) | (q > robot.position_max + 1e-6)
+        if outside.any():
+            a = int(np.argmax(outside))
+            raise ContractError(
+                f"{where}: {robot.actuator_names[a]} starts at {q[a]:g}, its range is "
+                f"{robot.position_min[a]:g} to {robot.position_max[a]:g}"
+            )
+
+    def _check_people(
+        self, where: str, kinematics: Kinematics, people: Sequence[AnyPerson]
+    ) -> None:
+        shapes = kinematics.capsules()
+        for index, person in enumerate(people):
+            gap, segment, shape = _nearest(shapes, person.capsules)
+            if gap < -_OVERLAP_M:
+                raise ContractError(
+                    f"{where}: people.{index}: the {SEGMENTS[segment]} starts "
+                    f"{-gap:.2f} m inside the robot "
+                    f"({self._robot.shapes.names[shape]}); move one of them"
+                )
+
+    def _check_base(self, where: str, kinematics: Kinematics) -> None:
+        robot, pose = self._robot, np.zeros(7)
+        pose[:3] = kinematics.link_position[0]
+        quaternion_from_rotation(kinematics.link_rotation[0], pose[3:])
+        x, y, _ = pose[:3].tolist()
+        top = float(kinematics.capsules()[:, [2, 5]].max())
+        if not self._is_on_ground(x, y):
+            raise ContractError(
+                f"{where}: base: ({x:g}, {y:g}) m is off the ground that {robot.name} "
+                f"drives on"
+            )
+        place_corners(pose, self._footprint, self._corners)
+        for name, corners, bottom in self._walls:
+            inside = box_gap(self._corners, corners, self._place) <= 0.0
+            if bottom < top and inside:
+                raise ContractError(
+                    f'{where}: base: {robot.name} starts inside "{name}" at '
+                    f"({x:g}, {y:g}) m"
+                )
+
+    def _check_goal(self, where: str, kinematics: Kinematics, goal: Array) -> None:
+        x, y, z = goal.tolist()
+        if self._robot.base is not None:
+            if not self._is_on_ground(x, y):
+                raise ContractError(
+                    f"{where}: the goal at ({x:g}, {y:g}) m is off the ground that "
+                    f"{self._robot.name} drives on"
+                )
+            return
+        away = float(np.linalg.norm(goal - kinematics.link_position[0]))
+        if away > self._reach:
+            raise ContractError(
+                f"{where}: the goal at ({x:.2f}, {y:.2f}, {z:.2f}) m is out of reach: "
+                f"{away:.2f} m from the base, {self._robot.name} reaches "
+                f"{self._reach:.2f} m at most"
+            )
+
+    def _is_on_ground(self, x: float, y: float) -> bool:
+        if self._ground is not None:
+            return self._ground.covers(x, y)
+        if len(self._floor) == 0:
+            return True
+        low, high = self._floor.min(axis=1), self._floor.max(axis=1)
+        inside = (low <= (x, y)).all(axis=1) & ((x, y) <= high).all(axis=1)
+        return bool(inside.any())
+
+
+@numba.njit(cache=True)
+def _nearest(shapes: Array, segments: Array) -> tuple[float, int, int]:
+    """Return the least distance of two sets of capsules, and of which two."""
+    best, segment, shape = np.inf, 0, 0
+    a, b, normal = np.empty(3), np.empty(3), np.empty(3)
+    for r in range(shapes.shape[0]):
+        for s in range(segments.shape[0]):
+            gap = closest_points(shapes[r], segments[s], a, b, normal)
+            if gap < best:
+                best, segment, shape = gap, s, r
+    return best, segment, shape
+
+
+def _corners(box: BoxConfig) -> Array:
+    """Return the (4, 2) corners of a box seen from above, in order around."""
+    (x, y, _), (length, width, _) = box.center_m, box.size_m
+    signs = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    corners: Array = np.array([x, y]) + 0.5 * signs * np.array([length, width])
+    return corners

@@ -19,20 +19,24 @@ from physai.tasks import registry
 
 
 class Still(NamedTuple):
-    """Which moment of which episode is shown, from where."""
+    """Which moment of which episode is shown, from where.
+
+    The first step from that time on in which the guard intervenes, if that is asked for.
+    """
 
     case: str
     at_s: float
+    intervened: bool = False
     camera: str = "visitor"
 
 
 STILLS = {
-    "CareFeeding": Still("misuse_reach", 6.0),
-    "CareNightRound": Still("find_corridor_walker", 14.0),
+    "CareFeeding": Still("misuse_reach", 2.0, True),
+    "CareNightRound": Still("find_corridor_walker", 7.0),
     "ConstructionTrench": Still("nominal_restricted", 30.0),
-    "ConstructionHaul": Still("nominal_crossing", 20.0),
+    "ConstructionHaul": Still("nominal_crossing", 20.0, True, "valley"),
     "LogisticsCrossing": Still("nominal_cross", 8.0),
-    "LogisticsPalletize": Still("nominal_reach", 40.0),
+    "LogisticsPalletize": Still("nominal_reach", 46.0),
 }
 
 
@@ -46,7 +50,10 @@ def draw_still(name: str, still: Still) -> Image:
     while True:
         record = cycle.step(policy.act(observation))
         observation = cycle.observation
-        if record.time_s >= still.at_s or record.terminated or record.truncated:
+        due = record.time_s >= still.at_s
+        if due and (record.decision.intervened or not still.intervened):
+            break
+        if record.terminated or record.truncated:
             break
     picture = Picture(cycle.environment.plant, cycle.task.robot, 800, 600)
     image = draw_step(picture, cycle, record, still.camera)

@@ -60,8 +60,7 @@ class Profile:
         nothing = self.timed(lambda: None, "timer")
         for _ in range(20000):
             nothing()
-        each = self.own_s.pop("timer") / self.calls.pop("timer")
-        return each
+        return self.own_s.pop("timer") / self.calls.pop("timer")
 
     def rows(self, steps: int) -> list[dict[str, float | str]]:
         """Return own time per step, the largest first [us]."""

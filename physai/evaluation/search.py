@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from physai.body.behaviour import BehaviourConfig
 from physai.errors import ContractError, MissingExtraError, RecordError
 from physai.evaluation.arm import episode_header
+from physai.evaluation.search_space import SearchSpace
 from physai.evaluation.suite import SuiteConfig, check_suite, load_suite, template_of
 from physai.policy.adapters import load_policy
 from physai.provenance import environment_record
@@ -30,9 +30,8 @@ from physai.randomness import derive_seed
 from physai.record.episode import EpisodeWriter
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
-from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
 
-__all__ = ["CaseResult", "Found", "SearchSpace", "search"]
+__all__ = ["CaseResult", "Found", "search"]
 
 _NOTE = (
     "A search looks where failures are: what it finds is a list of scenarios to mend, "
@@ -74,85 +73,6 @@ class CaseResult:
     dimensions: tuple[str, ...] = ()
     best_margin: float = float("inf")
     found: list[Found] = field(default_factory=list)
-
-
-class SearchSpace:
-    """The box that the ranges of a template span.
-
-    Args:
-        environment: Gives the ranges that the template leaves alone.
-        distribution: Whose ranges hold.
-        template: Every ``[low, high]`` in it is a dimension.
-    """
-
-    def __init__(
-        self,
-        environment: EnvironmentConfig,
-        distribution: str,
-        template: ScenarioTemplate,
-    ) -> None:
-        self.template = template
-        ranges = {
-            **environment.ranges,
-            **environment.distributions[distribution].ranges,
-            **template.ranges,
-        }
-        self._places: list[tuple[str, int, str, float, float]] = []
-        for name, value in ranges.items():
-            self._add("ranges", -1, name, value)
-        for index, behaviour in enumerate(template.behaviours):
-            for name, value in behaviour:
-                self._add(behaviour.kind, index, name, value)
-            if behaviour.trigger is not None:
-                self._add(
-                    behaviour.kind, index, "trigger.below", behaviour.trigger.below
-                )
-
-    def _add(self, kind: str, index: int, name: str, value: Any) -> None:
-        if isinstance(value, tuple) and value[1] > value[0]:
-            self._places.append((kind, index, name, float(value[0]), float(value[1])))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the dimensions."""
-        return tuple(f"{kind}.{name}" for kind, _, name, _, _ in self._places)
-
-    def at(self, point: Sequence[float] | npt.NDArray[np.float64]) -> ScenarioTemplate:
-        """Return the template with every range fixed.
-
-        Args:
-            point: (d,) in [0, 1]; what is outside is cut off.
-
-        Raises:
-            ContractError: If the point has another number of dimensions.
-        """
-        if len(point) != len(self._places):
-            raise ContractError(
-                f"{self.template.name}: a point has {len(self._places)} dimensions, "
-                f"not {len(point)}"
-            )
-        ranges = dict(self.template.ranges)
-        changes: dict[int, dict[str, Any]] = {}
-        for share, (_, index, name, low, high) in zip(point, self._places, strict=True):
-            value = low + min(1.0, max(0.0, float(share))) * (high - low)
-            if index < 0:
-                ranges[name] = value
-            else:
-                changes.setdefault(index, {})[name] = value
-        behaviours = tuple(
-            _changed(behaviour, changes.get(index, {}))
-            for index, behaviour in enumerate(self.template.behaviours)
-        )
-        return self.template.model_copy(
-            update={"ranges": ranges, "behaviours": behaviours}
-        )
-
-
-def _changed(behaviour: BehaviourConfig, values: dict[str, Any]) -> BehaviourConfig:
-    below = values.pop("trigger.below", None)
-    if below is not None and behaviour.trigger is not None:
-        values["trigger"] = behaviour.trigger.model_copy(update={"below": below})
-    return behaviour.model_copy(update=values)
 
 
 def search(

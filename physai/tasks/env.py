@@ -15,6 +15,7 @@ from gymnasium import spaces
 from physai.config import parse
 from physai.errors import ContractError, MissingExtraError, suggest
 from physai.plant.scenario import Scenario
+from physai.plant.seating import pictured_boxes
 from physai.tasks import registry
 
 if TYPE_CHECKING:
@@ -206,12 +207,12 @@ class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
         state = self.cycle.state if truth is None else truth.state
         place = _mouth(self.environment.extras)
         look = getattr(self.cycle.plant, "surface", None)
-        others = getattr(self.cycle.plant, "boxes", None)
+        scene = self.environment.plant.scene
         image = self._picture.draw(
             state,
             mouth=None if place is None else state.extras[place],
             surface=None if look is None else look(),
-            objects=None if others is None else others(),
+            objects=pictured_boxes(self.cycle.plant, self.cycle.scenario, scene),
         )
         if self.render_mode == "rgb_array":
             return image

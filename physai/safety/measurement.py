@@ -141,27 +141,39 @@ def measure(
         _measure_approach(intake, chain, figures, work)
         _fill_ages(intake, figures, work, signals)
         _fill_motion(intake, chain, figures, work, signals)
-        if pushed:
-            for i in range(windows.place.shape[0]):
-                if windows.by_push[i]:
-                    place = windows.place[i]
-                    signals[place] = min(signals[place], windows.limit[i])
     signals[_MISSING] = float(missing)
     if finish or missing > 0:
-        _advance(windows, signals, active)
+        _advance(windows, signals, active, pushed and missing == 0)
     return missing == 0
 
 
 @numba.njit(cache=True)
 def move_windows(
-    size: Integers, windows_buffer: Array, signals: Array, active: Flags
+    size: Integers,
+    windows_buffer: Array,
+    signals: Array,
+    active: Flags,
+    pushed: bool,
 ) -> None:
-    """Turn signals into margins and move every rule's windows on."""
-    _advance(windows_of(windows_buffer, size), signals, active)
+    """Turn signals into margins and move every rule's windows on.
+
+    Args:
+        size: (6,) sizes of the buffers.
+        windows_buffer: As :func:`measure` takes it.
+        signals: (Signal.COUNT,) of the step.
+        active: (r,) whether each rule is active, updated.
+        pushed: As :func:`measure` takes it.
+    """
+    _advance(windows_of(windows_buffer, size), signals, active, pushed)
 
 
 @numba.njit(cache=True)
-def _advance(windows: Windows, signals: Array, active: Flags) -> None:
+def _advance(windows: Windows, signals: Array, active: Flags, pushed: bool) -> None:
+    if pushed:
+        for i in range(windows.place.shape[0]):
+            if windows.by_push[i]:
+                place = windows.place[i]
+                signals[place] = min(signals[place], windows.limit[i])
     advance_windows(
         signals,
         windows.place,

@@ -52,6 +52,8 @@ _MOUTH = (
 
 _MOVED_M_S = 0.005
 """Below this own speed the robot did not move or push (project choice)."""
+_RESTING = 0.02
+"""Share of its fastest speed at which a robot that was pushed has come to rest (project)."""
 
 
 class Monitor:
@@ -117,6 +119,10 @@ class Monitor:
             )
         ]
         self._contact_result = np.zeros(3)
+        robot = spec.robot
+        braking = float((robot.braking_max / robot.velocity_max).min())
+        self._braking_share = 0.5 * braking / spec.control_hz
+        self._pushed_share = 0.0
         self._base: tuple[float, ...] = ()
         self._allocate(int(self.size[SIZE_PEOPLE]))
 
@@ -129,6 +135,7 @@ class Monitor:
         for section in self._sections:
             section.reset()
         self.work.previous_velocity[:] = np.nan
+        self._pushed_share = 0.0
 
     @property
     def parameters(self) -> Array:
@@ -184,7 +191,7 @@ class Monitor:
             (r,) normalised margins, order of ``spec.rule_names``; reused.
         """
         complete = self._take_in(state)
-        pushed = self._judge_contacts(truth)
+        pushed = self._is_pushed(state, self._judge_contacts(truth))
         finish = not (self._sections or self.spec.judged_extras)
         whole = measure(
             self.size,
@@ -202,7 +209,9 @@ class Monitor:
         )
         if whole and not finish:
             self._measure_more(state, truth)
-            self._margins()
+            move_windows(
+                self.size, self._windows_buffer, self.signals, self.active, pushed
+            )
         return self.margins
 
     def _measure_more(self, state: State, truth: Truth | None) -> None:
@@ -293,8 +302,24 @@ class Monitor:
         signals[Signal.MOVING_CONTACT] = result[1]
         return bool(result[2] > 0.0)
 
-    def _margins(self) -> None:
-        move_windows(self.size, self._windows_buffer, self.signals, self.active)
+    def _is_pushed(self, state: State, now: bool) -> bool:
+        """Return whether the robot moves by a person's push.
+
+        So it does while it is pushed, and after it for as long as it slows down at
+        least half as fast as its brakes can: what it does then is to come to rest.
+
+        Args:
+            state: The exact state.
+            now: Whether a person pushes it in this step.
+        """
+        if not now and self._pushed_share <= 0.0:
+            return False
+        robot = self.spec.robot
+        share = float((np.abs(state.actuator_velocity) / robot.velocity_max).max())
+        slower = share <= max(_RESTING, self._pushed_share - self._braking_share)
+        # A speed that is no number is not slower.
+        self._pushed_share = share if now or (slower and share > _RESTING) else 0.0
+        return now or self._pushed_share > 0.0
 
     def _set_windows(self) -> None:
         spec, w = self.spec, self._windows

@@ -151,6 +151,7 @@ class JointVelocity(Rule):
     """Largest joint speed as a share of the maker's limit, max |qd| / qd_max."""
 
     signal, unit = Signal.JOINT_VELOCITY, "1"
+    by_push = True
 
 
 class JointAcceleration(Rule):

@@ -10,6 +10,7 @@ import pytest
 from physai.plant.own_motion import OwnMotion
 from physai.robot.description import load_robot
 from physai.robot.kinematics import Kinematics
+from physai.tasks import registry
 from physai.tasks.task import no_contact
 
 PERIOD = 0.05
@@ -66,3 +67,38 @@ def test_some_time_after_a_push_the_measured_motion_is_its_own_again(robot):
     for _ in range(30):
         own.judge(no_contact(1), drive(0.1), drive(0.0), k)
     assert own.velocity[0] == pytest.approx(0.1)
+
+
+def test_what_is_left_of_a_push_is_not_the_robots_while_it_brakes():
+    """The scorer's view: pushed, it may coast to rest, but not go on."""
+    cycle = registry.make_cycle("physai/CareNightRound-v0", guard="on")
+    first = cycle.environment.distributions["test"].seeds.first
+    cycle.reset(cycle.task.sample_scenario(first, "test"))
+    state, truth = cycle.truth.state, cycle.truth
+    fastest = cycle.task.robot.velocity_max
+    rule = cycle.spec.rule_names.index("joint_velocity")
+
+    def margin(share, contact):
+        velocity = np.zeros(len(fastest))
+        velocity[1] = share * fastest[1]
+        seen = dataclasses.replace(state, actuator_velocity=velocity)
+        known = dataclasses.replace(truth, state=seen, contact=contact)
+        return float(cycle.scorer.update(seen, known)[rule])
+
+    nothing = truth.contact
+    force = nothing.force_peak_n.copy()
+    force[0, 5] = 200.0
+    speed = nothing.person_normal_speed_m_s.copy()
+    speed[0, 5] = 1.0
+    pushed = dataclasses.replace(
+        nothing, force_peak_n=force, force_mean_n=force, person_normal_speed_m_s=speed
+    )
+    for going_on, charged in ((1.5, True), (1.05, False)):
+        cycle.scorer.reset()
+        assert margin(1.5, nothing) < 0.0, "without a push it is charged"
+        assert margin(1.5, pushed) >= 0.0
+        assert (margin(going_on, nothing) < 0.0) == charged
+    # Once at rest, the next motion is its own again.
+    assert margin(0.0, nothing) > 0.0
+    assert margin(1.05, nothing) < 0.0
+    cycle.close()

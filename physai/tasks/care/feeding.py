@@ -29,8 +29,10 @@ from physai.plant.scenario import Scenario
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.tasks.care import feeding_kernel as kernel
+from physai.tasks.care import feeding_observation as observation
 from physai.tasks.care.feeding_settings import FeedingSettings
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
+from physai.tasks.observation import people_age
 from physai.tasks.sampling import SeatedSampler
 from physai.tasks.task import Outcome, Reward, Spaces, Task
 from physai.tasks.terms import nearness, ramp
@@ -64,7 +66,9 @@ class CareFeeding(Task):
     def spaces(self) -> Spaces:
         """Return names and bounds; SI units, positions in the mouth frame."""
         action = self.settings.action
-        return kernel.spaces_of(self.robot, action.linear_m_s, action.angular_rad_s)
+        return observation.spaces_of(
+            self.robot, action.linear_m_s, action.angular_rad_s
+        )
 
     def sample_scenario(
         self,
@@ -81,7 +85,7 @@ class CareFeeding(Task):
         """Return what the policy sees, cut into its bounds."""
         given = self._spaces
         out = np.empty(len(given.observation_names), dtype=np.float32)
-        kernel.observe(
+        observation.observe(
             state.tool_pose_in_world,
             state.extras,
             state.extras_age_s,
@@ -89,7 +93,7 @@ class CareFeeding(Task):
             state.actuator_velocity,
             state.tool_force_in_world_n,
             state.people,
-            max(state.people_frame_age_s, state.people_age_s.max(initial=0.0)),
+            people_age(state),
             state.sequence / self._steps,
             self._arms,
             given.observation_low,

@@ -34,7 +34,7 @@ from physai.tasks.care.feeding_settings import FeedingSettings
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
 from physai.tasks.observation import people_age
 from physai.tasks.sampling import SeatedSampler
-from physai.tasks.task import Outcome, Reward, Spaces, Task
+from physai.tasks.task import NO_TOOL, Outcome, Reward, Spaces, Task
 from physai.tasks.terms import nearness, ramp
 from physai.tasks.twist import joints_for_tool
 from physai.types import Command, State, Truth
@@ -122,7 +122,7 @@ class CareFeeding(Task):
             self.robot.velocity_max,
             velocity,
         )
-        return Command(velocity, _NO_TOOL, state.stamp_s, state.sequence + 1)
+        return Command(velocity, NO_TOOL, state.stamp_s, state.sequence + 1)
 
     def reward(self, truth: Truth, command: Command) -> Reward:
         """Return progress toward fed and withdrawn; force, spill and time cost."""
@@ -180,5 +180,3 @@ _IN_MOUTH, _SPILLED, _FORCE = 0, 1, 3
 
 _OPEN_M = 0.012
 """A spoon of 6 mm depth with food needs this much."""
-
-_NO_TOOL = np.zeros(0)

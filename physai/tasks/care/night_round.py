@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.config import parse
-from physai.plant.night_round import NightRoundConfig, figures_of
+from physai.plant.night_round_settings import NightRoundConfig, figures_of
 from physai.plant.process import load_process
 from physai.plant.scenario import Scenario
 from physai.robot.description import Robot

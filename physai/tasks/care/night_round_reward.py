@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from physai.plant.night_round import NightRoundConfig
 from physai.plant.night_round_kernel import Figure
+from physai.plant.night_round_settings import NightRoundConfig
 from physai.tasks.care.night_round_kernel import (
     BED_EXIT,
     EXIT_ZONE,

@@ -27,7 +27,8 @@ from physai.plant.bullet import BulletDynamics
 from physai.plant.camera import Camera
 from physai.plant.camera_settings import IntrinsicsConfig, RgbdConfig
 from physai.plant.camera_world import CameraWorld
-from physai.plant.lidar import LIDARS, Lidar, LidarConfig
+from physai.plant.lidar import Lidar
+from physai.plant.lidar_settings import LIDARS, LidarConfig
 from physai.plant.protective_field import ScanGeometry, clearance_along, read_field
 from physai.plant.scene import BoxConfig, CylinderConfig, SceneConfig
 from physai.provenance import environment_record

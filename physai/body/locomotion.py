@@ -16,6 +16,7 @@ import math
 import numba
 
 from physai.body.gait import COLUMNS, NATURAL_STRIDE, stride_scale
+from physai.body.heading import wrap
 from physai.body.skeleton import CANE, FRAME, WHEELCHAIR, pose_walker
 from physai.types import Array
 
@@ -78,11 +79,6 @@ _SLOW = 0.10
 """Below this speed the feet come together [m/s]."""
 _TORSO_RADIUS_M = 0.25
 """Distance of the torso's capsules from its turning axis, with margin."""
-
-
-@numba.njit(cache=True)
-def _wrap(angle: float) -> float:
-    return math.atan2(math.sin(angle), math.cos(angle))
 
 
 @numba.njit(cache=True)
@@ -161,12 +157,12 @@ def _steer(
     bearing = math.atan2(gy - motion[1], gx - motion[0])
     moving = intent[0] > 1e-3 and left > 0.02
     holds = intent[8] > 0.0
-    error = 0.0 if holds or not moving else _wrap(bearing - intent[7] - motion[2])
+    error = 0.0 if holds or not moving else wrap(bearing - intent[7] - motion[2])
     if left < 0.12:
         error = 0.0
     aligned = max(0.0, math.cos(error)) if abs(error) < 1.2 else 0.0
-    wanted = _wrap(bearing - motion[2]) if holds else intent[7]
-    turn = _wrap(wanted - motion[5])
+    wanted = wrap(bearing - motion[2]) if holds else intent[7]
+    turn = wrap(wanted - motion[5])
     asked = intent[0] * aligned if moving else 0.0
     rate = min(YAW_RATE_MAX, max(-YAW_RATE_MAX, 3.0 * error))
     if moving and abs(turn) > 0.3:
@@ -177,7 +173,7 @@ def _steer(
             # Walking backwards is walking forward with time reversed.
             motion[14] = -1.0 if math.cos(wanted) < -0.1 else 1.0
     elif moving and v > 1e-6:
-        motion[5] = _wrap(motion[5] + min(1.0 * dt, max(-1.0 * dt, turn)))
+        motion[5] = wrap(motion[5] + min(1.0 * dt, max(-1.0 * dt, turn)))
     a = intent[1]
     asked = min(asked, math.sqrt(2.0 * a * max(0.0, left)))
     asked = min(asked, max(0.2, bound - _TORSO_RADIUS_M * abs(rate)))
@@ -187,7 +183,7 @@ def _steer(
     change = _YAW_ACCELERATION * dt
     rate = motion[4] + min(change, max(-change, rate - motion[4]))
     motion[3], motion[4] = v, rate
-    motion[2] = _wrap(motion[2] + rate * dt)
+    motion[2] = wrap(motion[2] + rate * dt)
     heading = motion[2] + motion[5]
     motion[0] += v * dt * math.cos(heading)
     motion[1] += v * dt * math.sin(heading)
@@ -217,7 +213,7 @@ def _step_gait(motion: Array, body: Array, gait: Array, dt: float) -> None:
     spare = max(0.0, bound - v - _TORSO_RADIUS_M * turning)
     share = min(1.0, spare / 0.5)
     gait[3] += min(1.0 * dt, max(-1.5 * dt, share - gait[3]))
-    gait[4] = motion[5] if motion[14] > 0.0 else _wrap(motion[5] + math.pi)
+    gait[4] = motion[5] if motion[14] > 0.0 else wrap(motion[5] + math.pi)
     # Arms: their largest speed must fit under the bound of the hands.
     swing = max(1e-6, gait[1] * body[7] * body[8] * steps * 0.65 * h)
     rest = max(0.0, body[10] - 0.12 - v - 0.4 * turning)

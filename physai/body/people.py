@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from pydantic import model_validator
 
-from physai.body.behaviour import BEHAVIOURS, BehaviourConfig
+from physai.body.behaviour import GESTURE_KINDS, BehaviourConfig
 from physai.body.person import Person, PersonConfig, SeatConfig
 from physai.body.walker import PathConfig, Walker, find_refusal
 from physai.errors import ConfigError
@@ -34,7 +34,7 @@ class PlacedPersonConfig(PersonConfig):
                 raise ValueError(refusal)
             return self
         for behaviour in self.behaviours:
-            if behaviour.kind not in BEHAVIOURS:
+            if behaviour.kind not in GESTURE_KINDS:
                 raise ValueError(
                     f'a seated person cannot "{behaviour.kind}"; give a path instead '
                     "of a seat"

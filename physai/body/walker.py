@@ -15,7 +15,6 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from physai.body.behaviour import (
-    BEHAVIOURS,
     BODY_SPEED_M_S,
     HAND_SPEED_M_S,
     BehaviourConfig,
@@ -23,6 +22,7 @@ from physai.body.behaviour import (
     PersonView,
 )
 from physai.body.gait import load_gait
+from physai.body.gesture import GESTURES
 from physai.body.locomotion import (
     FREE_GOAL,
     INTENT_NAMES,
@@ -61,7 +61,7 @@ AID_SPEED_M_S: dict[str, float] = {
 """Highest speed with an aid (project figures; usual ones are 0.6, 0.45, 0.4-0.7)."""
 
 _NOT_IN_A_WHEELCHAIR = ("crouch", "stumble", "fall", "get_up")
-_ACTS: dict[str, Movement] = {**MOVEMENTS, **BEHAVIOURS}
+_ACTS: dict[str, Movement] = {**MOVEMENTS, **GESTURES}
 _ORDER = tuple(_ACTS)
 _MAX_WAYPOINTS = 32
 

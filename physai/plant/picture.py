@@ -8,21 +8,18 @@ since pictures end in files.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from itertools import pairwise, zip_longest
-from pathlib import Path
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from physai.body.capsules import turn_from_z
-from physai.body.person import SEGMENT_COUNT, SEGMENTS
+from physai.body.person import SEGMENTS
 from physai.errors import ContractError
 from physai.plant.banner import without_banner
-from physai.plant.meshes import capsule_parts
 from physai.plant.paint import GROUND, LOW, lay_ground, lay_zones
+from physai.plant.picture_world import PictureWorld
 from physai.plant.scenario import PlantConfig
 from physai.plant.scene import CameraConfig, Outline, Surface
 from physai.record.overlay import Zone
@@ -32,46 +29,14 @@ from physai.types import Array, State
 
 with without_banner():
     import pybullet
-    import pybullet_data
 
 __all__ = ["Image", "Picture"]
 
 Image = npt.NDArray[np.uint8]
 
-_SKIN, _CLOTHES = (0.93, 0.76, 0.65, 1.0), (0.36, 0.55, 0.60, 1.0)
-_TROUSERS, _HAIR = (0.28, 0.32, 0.42, 1.0), (0.62, 0.60, 0.58, 1.0)
-_COLORS = (
-    _HAIR,
-    _SKIN,
-    _SKIN,
-    _CLOTHES,
-    _CLOTHES,
-    _TROUSERS,
-    _CLOTHES,
-    _CLOTHES,
-    _SKIN,
-    _SKIN,
-    _SKIN,
-    _SKIN,
-    _TROUSERS,
-    _TROUSERS,
-    _TROUSERS,
-    _TROUSERS,
-)
-_COVER = (0.92, 0.93, 0.95, 1.0)
-_LIPS, _FOOD = (0.62, 0.22, 0.24, 1.0), (0.93, 0.60, 0.16, 1.0)
 _ABOVE, _BELOW = np.array([176.0, 190.0, 202.0]), np.array([226.0, 232.0, 236.0])
 """Background, from the upper to the lower edge."""
-_AROUND = (0.62, 0.60, 0.46, 1.0)
-_OBJECT_COLORS = (
-    (0.80, 0.62, 0.38, 1.0),
-    (0.72, 0.50, 0.33, 1.0),
-    (0.62, 0.66, 0.70, 1.0),
-)
 _FACE_SEGMENTS = frozenset(SEGMENTS.index(name) for name in ("head", "face"))
-_FLOOR_AT, _HIDDEN = (0.0, 0.0, -0.05), (0.0, 0.0, -500.0)
-_FAR_M = 40.0
-"""How far even ground goes on around a height map."""
 _DEFAULT_CAMERA = CameraConfig(position_m=(1.9, -1.5, 1.55), target_m=(0.6, 0.0, 0.95))
 
 
@@ -92,27 +57,8 @@ class Picture:
         self.width, self.height = width, height
         shade = np.linspace(0.0, 1.0, height)[:, None, None]
         self._background = (_ABOVE + shade * (_BELOW - _ABOVE)).astype(np.uint8)
-        self._client = pybullet.connect(pybullet.DIRECT)
-        self._open = True
-        self._body = self._load_robot()
-        self._joints = self._joint_indices()
         self._far_m = 60.0 if config.scene.outdoors or robot.base is not None else 8.0
-        self._around: list[int] = []
-        self._inertial = self._call(pybullet.getDynamicsInfo, self._body, -1)[3:5]
-        self._floors, self._low = self._furnish()
-        self._objects = [
-            self._shape(
-                pybullet.GEOM_BOX,
-                (*thing.color, 1.0),
-                halfExtents=[0.5 * s for s in thing.size_m],
-            )
-            for thing in (*config.objects, *config.scene.props)
-        ]
-        self._boxes: dict[int, tuple[int, tuple[float, ...]]] = {}
-        self._people: list[list[int]] = []
-        self._lips: list[int] = []
-        self._radii: list[list[tuple[float, float]]] = []
-        self._food = self._shape(pybullet.GEOM_SPHERE, _FOOD, radius=0.010)
+        self._world = PictureWorld(config, robot)
 
     def draw(
         self,
@@ -150,13 +96,10 @@ class Picture:
             raise ContractError(
                 f'a picture masks "face", "person" or "none", not "{mask}"'
             )
-        self._place(state, mouth, food, objects)
-        for floor in self._floors:
-            self._move(floor, _FLOOR_AT if surface is None else _HIDDEN)
-        if surface is not None and not self._around:
-            self._around = self._lay_around(surface)
+        self._world.place(state, mouth, food, objects)
+        self._world.show_ground(surface)
         matrix, projection = self._matrices(camera)
-        drawn = self._call(
+        drawn = self._world.call(
             pybullet.getCameraImage,
             self.width,
             self.height,
@@ -186,29 +129,11 @@ class Picture:
             lay_zones(picture, shown, buffer, project, zones)
         return picture
 
-    def _place(
-        self, state: State, mouth: Array | None, food: float, objects: Array | None
-    ) -> None:
-        """Put everything where a state has it."""
-        joints = state.actuator_position[-len(self._joints) :].tolist()
-        for joint, value in zip(self._joints, joints, strict=True):
-            self._call(pybullet.resetJointState, self._body, joint, value)
-        if self.robot.base is not None:
-            self._place_base(state.base_pose_in_world)
-        self._place_people(state.people, mouth)
-        for body, pose in zip_longest(
-            self._objects, state.objects_pose_in_world[: len(self._objects)]
-        ):
-            self._move(body, *((_HIDDEN,) if pose is None else (pose[:3], pose[3:])))
-        self._place_boxes(np.zeros((0, 10)) if objects is None else objects)
-        x, y, z = state.tool_pose_in_world[:3].tolist()
-        self._move(self._food, (x, y, z + 0.006) if food > 0.05 else _HIDDEN)
-
     def _mask(self, picture: Image, seen: npt.NDArray[Any], mask: str) -> None:
         """Paint over every person's face, or all of them, each in a colour of its own."""
         if mask == "none":
             return
-        for bodies in self._people:
+        for bodies in self._world.people:
             chosen = [
                 body
                 for s, body in enumerate(bodies)
@@ -219,8 +144,8 @@ class Picture:
     def _ground_pixels(self, seen: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Mark pixels of floor and ground, and of furniture that may be a floor."""
         shown = np.zeros(seen.shape, dtype=np.uint8)
-        shown[np.isin(seen, self._low)] = LOW
-        shown[np.isin(seen, [*self._floors, *self._around])] = GROUND
+        shown[np.isin(seen, self._world.low)] = LOW
+        shown[np.isin(seen, [*self._world.floors, *self._world.around])] = GROUND
         return shown
 
     def project(self, points: Array, camera: str | CameraConfig = "") -> Array:
@@ -268,12 +193,7 @@ class Picture:
 
     def close(self) -> None:
         """Release the world; twice does no harm."""
-        if self._open:
-            self._open = False
-            pybullet.disconnect(physicsClientId=self._client)
-
-    def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
-        return function(*arguments, **named, physicsClientId=self._client)
+        self._world.close()
 
     def _camera(self, camera: str | CameraConfig) -> CameraConfig:
         if isinstance(camera, CameraConfig):
@@ -282,171 +202,3 @@ class Picture:
         if camera in cameras:
             return cameras[camera]
         return next(iter(cameras.values()), _DEFAULT_CAMERA)
-
-    def _load_robot(self) -> int:
-        packages = {"pybullet_data": pybullet_data.getDataPath()}
-        base = self.config.base_pose
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "robot.urdf"
-            file.write_text(self.robot.urdf_text(packages, visuals=True))
-            body = self._call(
-                pybullet.loadURDF,
-                str(file),
-                base[:3].tolist(),
-                base[3:].tolist(),
-                useFixedBase=True,
-                flags=pybullet.URDF_USE_MATERIAL_COLORS_FROM_MTL,
-            )
-        # A mesh of several materials gets the last one's colour, which may be black.
-        for shape in self._call(pybullet.getVisualShapeData, body):
-            if shape[2] == pybullet.GEOM_MESH and max(shape[7][:3]) < 0.35:
-                self._call(pybullet.changeVisualShape, body, shape[1], rgbaColor=_COVER)
-        return int(body)
-
-    def _joint_indices(self) -> list[int]:
-        names = {}
-        for index in range(self._call(pybullet.getNumJoints, self._body)):
-            names[self._call(pybullet.getJointInfo, self._body, index)[1].decode()] = (
-                index
-            )
-        return [names[name] for name in self.robot.joint_names]
-
-    def _place_base(self, pose: Array) -> None:
-        """Put a robot that drives where it is; its frame is not its centre of mass."""
-        place, turn = self._call(
-            pybullet.multiplyTransforms,
-            pose[:3].tolist(),
-            pose[3:].tolist(),
-            *self._inertial,
-        )
-        self._call(pybullet.resetBasePositionAndOrientation, self._body, place, turn)
-
-    def _shape(self, kind: int, color: tuple[float, ...], **size: Any) -> int:
-        visual = self._call(
-            pybullet.createVisualShape,
-            kind,
-            rgbaColor=color,
-            specularColor=(0.1, 0.1, 0.1),
-            **size,
-        )
-        return int(self._call(pybullet.createMultiBody, 0.0, -1, visual, (0, 0, 0)))
-
-    def _segment(self, s: int, radius: float, length: float) -> int:
-        shape = capsule_parts(sectors=24, rings=8).shape(radius, length)
-        visual = self._call(
-            pybullet.createVisualShapeArray,
-            shapeTypes=[pybullet.GEOM_MESH] * len(shape["fileNames"]),
-            **shape,
-        )
-        body = self._call(pybullet.createMultiBody, 0.0, -1, visual, (0, 0, 0))
-        # A mesh has a colour of its own, whatever its shape was made with.
-        self._call(pybullet.changeVisualShape, body, -1, rgbaColor=_COLORS[s])
-        return int(body)
-
-    def _place_boxes(self, boxes: Array) -> None:
-        if boxes.ndim != 2 or boxes.shape[1] != 10:
-            raise ContractError(
-                f"objects for a picture have the shape {boxes.shape}, expected (K, 10)"
-            )
-        for k, row in enumerate(boxes):
-            size = tuple(row[7:].tolist())
-            drawn = self._boxes.get(k)
-            if drawn is None or drawn[1] != size:
-                if drawn is not None:
-                    self._call(pybullet.removeBody, drawn[0])
-                color = _OBJECT_COLORS[k % len(_OBJECT_COLORS)]
-                half = [0.5 * s for s in size]
-                body = self._shape(pybullet.GEOM_BOX, color, halfExtents=half)
-                drawn = self._boxes[k] = (body, size)
-            self._move(drawn[0], row[:3].tolist(), row[3:7].tolist())
-        for k in [k for k in self._boxes if k >= len(boxes)]:
-            self._call(pybullet.removeBody, self._boxes.pop(k)[0])
-
-    def _lay_around(self, surface: Surface) -> list[int]:
-        """Lay even ground around a height map, which it must not cover."""
-        low = surface.origin_m + 0.5 * surface.cell_m
-        high = low + (np.array(surface.height_m.shape) - 1) * surface.cell_m
-        level = float(np.median(surface.height_m))
-        (west, south), (east, north) = low - _FAR_M, high + _FAR_M
-        bodies = []
-        for x0, x1, y0, y1 in (
-            (west, low[0], south, north),
-            (high[0], east, south, north),
-            (low[0], high[0], south, low[1]),
-            (low[0], high[0], high[1], north),
-        ):
-            if x1 <= x0 or y1 <= y0:
-                continue
-            half = (0.5 * (x1 - x0), 0.5 * (y1 - y0), 0.02)
-            bodies.append(self._shape(pybullet.GEOM_BOX, _AROUND, halfExtents=half))
-            middle = (0.5 * (x0 + x1), 0.5 * (y0 + y1), level - 0.02)
-            self._move(bodies[-1], middle)
-        return bodies
-
-    def _furnish(self) -> tuple[list[int], list[int]]:
-        """Place floor and furniture; return the floor's and the boxes' bodies."""
-        floors, low = [], []
-        scene = self.config.scene
-        if not scene.outdoors:
-            # A little lower than a floor that the scene may have of its own.
-            edges = [
-                abs(b.center_m[i]) + 0.5 * b.size_m[i]
-                for b in scene.boxes
-                for i in (0, 1)
-            ]
-            side = max([4.0, *(edge + 1.0 for edge in edges)])
-            floor = self._shape(
-                pybullet.GEOM_BOX,
-                (0.80, 0.80, 0.78, 1.0),
-                halfExtents=(side, side, 0.01),
-            )
-            floors.append(floor)
-        for box in self.config.scene.boxes:
-            body = self._shape(
-                pybullet.GEOM_BOX,
-                (*box.color, 1.0),
-                halfExtents=[0.5 * s for s in box.size_m],
-            )
-            self._move(body, box.center_m)
-            low.append(body)
-        for cylinder in self.config.scene.cylinders:
-            body = self._shape(
-                pybullet.GEOM_CYLINDER,
-                (*cylinder.color, 1.0),
-                radius=cylinder.radius_m,
-                length=cylinder.height_m,
-            )
-            self._move(body, cylinder.center_m)
-        return floors, low
-
-    def _move(self, body: int, position: Any, turn: Any = (0.0, 0.0, 0.0, 1.0)) -> None:
-        self._call(pybullet.resetBasePositionAndOrientation, body, position, turn)
-
-    def _place_people(self, people: Array, mouth: Array | None) -> None:
-        while len(self._people) > len(people):
-            # What is hidden costs as much to draw as what is seen.
-            for body in (*self._people.pop(), self._lips.pop()):
-                self._call(pybullet.removeBody, body)
-            self._radii.pop()
-        while len(self._people) < len(people):
-            self._people.append([-1] * SEGMENT_COUNT)
-            self._radii.append([(0.0, 0.0)] * SEGMENT_COUNT)
-            self._lips.append(self._shape(pybullet.GEOM_SPHERE, _LIPS, radius=0.011))
-        for p, capsules in enumerate(people):
-            for s, row in enumerate(capsules):
-                self._place_segment(p, s, row)
-        for p, lips in enumerate(self._lips):
-            visible = mouth is not None and p == 0
-            self._move(lips, mouth.tolist() if visible else _HIDDEN)  # type: ignore[union-attr]
-
-    def _place_segment(self, p: int, s: int, row: Array) -> None:
-        axis = row[3:6] - row[:3]
-        length, radius = float(np.linalg.norm(axis)), float(row[6])
-        old = self._radii[p][s]
-        if self._people[p][s] < 0 or abs(old[0] - radius) + abs(old[1] - length) > 2e-3:
-            if self._people[p][s] >= 0:
-                self._call(pybullet.removeBody, self._people[p][s])
-            self._people[p][s] = self._segment(s, radius, length)
-            self._radii[p][s] = (radius, length)
-        middle = 0.5 * (row[:3] + row[3:6])
-        self._move(self._people[p][s], middle.tolist(), turn_from_z(axis))

@@ -19,7 +19,7 @@ from physai.plant.camera_settings import RgbdConfig
 from physai.plant.contact import ContactSettings
 from physai.plant.faults import FaultConfig
 from physai.plant.ground import GroundConfig
-from physai.plant.lidar import LidarErrorConfig
+from physai.plant.lidar_settings import LidarErrorConfig
 from physai.plant.process import load_process
 from physai.plant.scene import ObjectConfig, SceneConfig
 from physai.plant.sensors import LocalisationConfig, SensorConfig

@@ -12,6 +12,7 @@ import numpy as np
 
 from physai.body.behaviour import BehaviourConfig, Range, fix
 from physai.body.person import SeatConfig, sample_person
+from physai.body.walker import PathConfig
 from physai.errors import ContractError, suggest
 from physai.plant.scenario import Scenario, ScenarioPerson
 from physai.randomness import generator
@@ -111,6 +112,19 @@ class ScenarioSampler:
             **more,
         )
 
+    def draw_walker(
+        self, draw: Draw, path: PathConfig, stream: str = "person"
+    ) -> ScenarioPerson:
+        """Return somebody of the draw's group who walks a way.
+
+        Args:
+            draw: What was drawn.
+            path: The way.
+            stream: Of the random numbers that the person comes from.
+        """
+        who = sample_person(draw.group, draw.random(stream))
+        return ScenarioPerson(**dict(who), path=path, behaviours=draw.behaviours)
+
     def _template(self, seed: int, distribution: str) -> ScenarioTemplate:
         templates = self.environment.templates
         own = self.environment.distributions[distribution].weights
@@ -143,11 +157,19 @@ class SeatedSampler(ScenarioSampler):
             (offsets of the tool at the start). All drawn values are kept in the
             scenario, so that the plant finds its own among them.
         kinematics: The arm, placed in the scene.
+        start_rotation: (3, 3) of the tool at the start, world; None has it level, along
+            the world's x axis.
     """
 
-    def __init__(self, environment: EnvironmentConfig, kinematics: Kinematics) -> None:
+    def __init__(
+        self,
+        environment: EnvironmentConfig,
+        kinematics: Kinematics,
+        start_rotation: Array | None = None,
+    ) -> None:
         super().__init__(environment)
         self.kinematics = kinematics
+        self._rotation = np.eye(3) if start_rotation is None else start_rotation
 
     def sample(
         self,
@@ -162,14 +184,24 @@ class SeatedSampler(ScenarioSampler):
             seed: Non-negative.
             distribution: One of the environment's.
             template: The kind of scenario, or its name; None draws it by weight.
-            start_m: TCP at the start, world, before the drawn offset; the tool is
-                level and points along the world's x axis.
+            start_m: TCP at the start, world, before the drawn offset.
 
         Raises:
             ContractError: If distribution or template is unknown, or the arm cannot
                 reach the start.
         """
-        draw = self.draw(seed, distribution, template)
+        return self.draw_seated(self.draw(seed, distribution, template), start_m)
+
+    def draw_seated(self, draw: Draw, start_m: tuple[float, float, float]) -> Scenario:
+        """Return the scenario of a draw.
+
+        Args:
+            draw: What was drawn.
+            start_m: As in :meth:`sample`.
+
+        Raises:
+            ContractError: If the arm cannot reach the start.
+        """
         person = ScenarioPerson(
             **dict(sample_person(draw.group, draw.random("person"))),
             seat=self._seat(draw.values),
@@ -189,7 +221,7 @@ class SeatedSampler(ScenarioSampler):
     ) -> Array:
         k = self.kinematics
         goal = np.array(start_m) + [values[f"start_{c}_m"] for c in "xyz"]
-        position, error = k.solve_position(goal, np.eye(3), k.robot.home_position)
+        position, error = k.solve_position(goal, self._rotation, k.robot.home_position)
         if not error < 1e-3:
             raise ContractError(
                 f"{self.environment.id}: the arm cannot reach the start of the tool "

@@ -22,7 +22,10 @@ from physai.types import AREA_COUNT, Array, Command, Contact, State, Truth
 if TYPE_CHECKING:
     from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
 
-__all__ = ["Outcome", "Reward", "Spaces", "Task"]
+__all__ = ["NO_TOOL", "Outcome", "Reward", "Spaces", "Task"]
+
+NO_TOOL: Array = np.zeros(0)
+"""What a command says to a tool without channels."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physai.body.behaviour import BEHAVIOURS, BehaviourConfig, PersonView
+from physai.body.behaviour import GESTURE_KINDS, BehaviourConfig, PersonView
 from physai.body.capsules import closest_points
 from physai.body.person import (
     GROUPS,
@@ -116,7 +116,7 @@ def run(behaviours, seed=0, steps=300):
 
 def test_nobody_moves_faster_than_the_separation_assumes():
     rng = np.random.default_rng(4)
-    for kind in BEHAVIOURS:
+    for kind in GESTURE_KINDS:
         for seed in range(3):
             behaviour = BehaviourConfig(
                 kind=kind,

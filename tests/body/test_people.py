@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from physai.body.behaviour import MOVEMENT_KINDS, BehaviourConfig, PersonView
+from physai.body.behaviour import (
+    GESTURE_KINDS,
+    MOVEMENT_KINDS,
+    BehaviourConfig,
+    PersonView,
+)
+from physai.body.gesture import GESTURES
 from physai.body.movement import MOVEMENTS
 from physai.body.pace import PACES, sample_speed
 from physai.body.people import PlacedPersonConfig, make_person
@@ -98,6 +104,7 @@ def test_what_data_refuse_the_class_refuses_too():
 
 def test_every_declared_movement_exists():
     assert tuple(MOVEMENTS) == MOVEMENT_KINDS
+    assert tuple(GESTURES) == GESTURE_KINDS
 
 
 def test_every_group_has_a_pace_within_the_bound():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from physai.body.behaviour import (
-    BEHAVIOURS,
+    GESTURE_KINDS,
     MOVEMENT_KINDS,
     BehaviourConfig,
     PersonView,
@@ -380,7 +380,7 @@ def test_the_same_seed_gives_the_same_motion():
 
 
 def test_everything_a_seated_person_does_can_be_done_standing():
-    for kind in BEHAVIOURS:
+    for kind in GESTURE_KINDS:
         who = person([{"kind": kind, "start_s": 0.5, "duration_s": 1.0}])
         capsules, _, _ = run(who, 3)
         assert np.isfinite(capsules).all()
@@ -388,7 +388,7 @@ def test_everything_a_seated_person_does_can_be_done_standing():
 
 def test_several_behaviours_at_once_keep_the_bound():
     rng = np.random.default_rng(5)
-    kinds = [kind for kind in (*MOVEMENT_KINDS, *BEHAVIOURS) if "fall" not in kind]
+    kinds = [kind for kind in (*MOVEMENT_KINDS, *GESTURE_KINDS) if "fall" not in kind]
     kinds.remove("get_up")
     for seed in range(40):
         drawn = rng.choice(kinds, 3, replace=False)

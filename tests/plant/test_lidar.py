@@ -18,8 +18,9 @@ from physai.plant.labels import (
     PERSON_FIRST,
     ROBOT,
 )
-from physai.plant.lidar import LIDARS, Lidar, LidarConfig, LidarFigures, scene_boxes
+from physai.plant.lidar import Lidar, scene_boxes
 from physai.plant.lidar_kernel import cast
+from physai.plant.lidar_settings import LIDARS, LidarConfig, LidarFigures
 from physai.plant.scene import BoxConfig, CylinderConfig, SceneConfig
 from physai.robot.description import load_robot, rotation_from_rpy
 from physai.robot.kinematics import Kinematics, quaternion_from_rotation

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from physai.plant.night_round import NightRound, figures_of
+from physai.plant.night_round import NightRound
 from physai.plant.night_round_kernel import (
     Figure,
     Status,
@@ -17,6 +17,7 @@ from physai.plant.night_round_kernel import (
     sees,
     sheet_ahead,
 )
+from physai.plant.night_round_settings import figures_of
 from physai.plant.process import load_process
 from physai.plant.scenario import Scenario
 from physai.robot.description import load_robot, rotation_from_rpy

@@ -288,15 +288,15 @@ def test_a_robot_that_drives_is_drawn_where_its_kinematics_put_it(
     kinematics = Kinematics(robot, base)
     kinematics.update(position)
     names = {}
-    for index in range(picture._call(pybullet.getNumJoints, picture._body)):
-        info = picture._call(pybullet.getJointInfo, picture._body, index)
+    for index in range(picture._world.call(pybullet.getNumJoints, picture._world.body)):
+        info = picture._world.call(pybullet.getJointInfo, picture._world.body, index)
         names[info[12].decode()] = index
     for link, place in zip(
         robot.tree.link_names[1:], kinematics.link_position[1:], strict=True
     ):
-        drawn = picture._call(
+        drawn = picture._world.call(
             pybullet.getLinkState,
-            picture._body,
+            picture._world.body,
             names[link],
             computeForwardKinematics=1,
         )

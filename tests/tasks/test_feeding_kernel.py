@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from physai.robot.description import load_robot, rotation_from_rpy
 from physai.robot.kinematics import quaternion_from_rotation
 from physai.tasks.care import feeding_kernel as kernel
+from physai.tasks.care import feeding_observation as observation
 
 ANGLE = st.floats(-0.7, 0.7)
 
@@ -53,9 +54,9 @@ def test_turning_by_the_angle_shown_makes_the_spoon_level(yaw, pitch, r, p, y):
     spoon = rotation_from_rpy(r, p, y)
     given_extras, frame = extras(axis_of(yaw, pitch)), np.empty((3, 3))
     kernel.mouth_frame(given_extras, frame)
-    spaces = kernel.spaces_of(robot, 0.1, 0.5)
+    spaces = observation.spaces_of(robot, 0.1, 0.5)
     out = np.empty(len(spaces.observation_names), dtype=np.float32)
-    kernel.observe(
+    observation.observe(
         pose((0.6, 0.0, 1.0), spoon),
         given_extras,
         np.zeros(10),

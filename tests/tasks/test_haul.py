@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from physai.tasks.construction.haul_kernel import heading_of, wrap
+from physai.body.heading import heading_of, wrap
 from physai.tasks.registry import make_cycle
 
 HAUL = "physai/ConstructionHaul-v0"

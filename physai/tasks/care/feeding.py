@@ -29,10 +29,12 @@ from physai.plant.scenario import Scenario
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.tasks.care import feeding_kernel as kernel
+from physai.tasks.care import feeding_observation as observation
 from physai.tasks.care.feeding_settings import FeedingSettings
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
+from physai.tasks.observation import people_age
 from physai.tasks.sampling import SeatedSampler
-from physai.tasks.task import Outcome, Reward, Spaces, Task
+from physai.tasks.task import NO_TOOL, Outcome, Reward, Spaces, Task
 from physai.tasks.terms import nearness, ramp
 from physai.tasks.twist import joints_for_tool
 from physai.types import Command, State, Truth
@@ -64,7 +66,9 @@ class CareFeeding(Task):
     def spaces(self) -> Spaces:
         """Return names and bounds; SI units, positions in the mouth frame."""
         action = self.settings.action
-        return kernel.spaces_of(self.robot, action.linear_m_s, action.angular_rad_s)
+        return observation.spaces_of(
+            self.robot, action.linear_m_s, action.angular_rad_s
+        )
 
     def sample_scenario(
         self,
@@ -81,7 +85,7 @@ class CareFeeding(Task):
         """Return what the policy sees, cut into its bounds."""
         given = self._spaces
         out = np.empty(len(given.observation_names), dtype=np.float32)
-        kernel.observe(
+        observation.observe(
             state.tool_pose_in_world,
             state.extras,
             state.extras_age_s,
@@ -89,7 +93,7 @@ class CareFeeding(Task):
             state.actuator_velocity,
             state.tool_force_in_world_n,
             state.people,
-            max(state.people_frame_age_s, state.people_age_s.max(initial=0.0)),
+            people_age(state),
             state.sequence / self._steps,
             self._arms,
             given.observation_low,
@@ -118,7 +122,7 @@ class CareFeeding(Task):
             self.robot.velocity_max,
             velocity,
         )
-        return Command(velocity, _NO_TOOL, state.stamp_s, state.sequence + 1)
+        return Command(velocity, NO_TOOL, state.stamp_s, state.sequence + 1)
 
     def reward(self, truth: Truth, command: Command) -> Reward:
         """Return progress toward fed and withdrawn; force, spill and time cost."""
@@ -176,5 +180,3 @@ _IN_MOUTH, _SPILLED, _FORCE = 0, 1, 3
 
 _OPEN_M = 0.012
 """A spoon of 6 mm depth with food needs this much."""
-
-_NO_TOOL = np.zeros(0)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from physai.tasks.care.feeding import CareFeeding
 from physai.tasks.care.feeding_kernel import mouth_frame
+from physai.tasks.motion import cut_action, limit_length
 from physai.types import Array, State
 
 __all__ = ["FeedingExpert"]
@@ -74,7 +75,7 @@ class FeedingExpert:
             return self._action(self._wait(tip), np.zeros(3))
         else:
             velocity = self._approach(tip, float(np.linalg.norm(seen[3:6])), opening)
-        turn = _limited(_GAIN_PER_S * seen[3:6], _TURN_RAD_S)
+        turn = limit_length(_GAIN_PER_S * seen[3:6], _TURN_RAD_S)
         return self._action(velocity, turn)
 
     def _steadied(self, state: State, seen: Array) -> Array:
@@ -91,7 +92,7 @@ class FeedingExpert:
         """Stay out of the face zone; a person who has not agreed is not crowded."""
         distance = float(np.linalg.norm(tip))
         outward = tip / max(distance, 1e-6)
-        return _limited(
+        return limit_length(
             _GAIN_PER_S * max(0.0, _WAIT_M - distance) * outward, _CRUISE_M_S
         )
 
@@ -112,25 +113,17 @@ class FeedingExpert:
 
     def _insert(self, tip: Array) -> Array:
         """Along the axis, and to its middle first where the lips are near."""
-        across = _limited(_GAIN_PER_S * tip[1:] * -1.0, _CENTRE_M_S)
+        across = limit_length(_GAIN_PER_S * tip[1:] * -1.0, _CENTRE_M_S)
         lateral = float(np.hypot(tip[1], tip[2]))
         share = min(1.0, max(0.0, 2.0 - lateral / _CENTRED_M)) if tip[0] < 0.03 else 1.0
-        ahead = _limited(_GAIN_PER_S * np.array([-_DEPTH_M - tip[0]]), _INSERT_M_S)
+        ahead = limit_length(_GAIN_PER_S * np.array([-_DEPTH_M - tip[0]]), _INSERT_M_S)
         return np.array([share * ahead[0], *across])
 
     def _toward(self, tip: Array, goal: list[float], speed: float) -> Array:
-        return _limited(_GAIN_PER_S * (np.array(goal) - tip), speed)
+        return limit_length(_GAIN_PER_S * (np.array(goal) - tip), speed)
 
     def _action(self, velocity: Array, turn: Array) -> npt.NDArray[np.float32]:
         limits = self.task.settings.action
-        action = np.concatenate(
-            [velocity / limits.linear_m_s, turn / limits.angular_rad_s]
+        return cut_action(
+            np.concatenate([velocity / limits.linear_m_s, turn / limits.angular_rad_s])
         )
-        cut: npt.NDArray[np.float32] = np.clip(action, -1.0, 1.0).astype(np.float32)
-        return cut
-
-
-def _limited(vector: Array, size: float) -> Array:
-    """Shorten a vector to at most a size."""
-    length = float(np.linalg.norm(vector))
-    return vector if length <= size else vector * (size / length)

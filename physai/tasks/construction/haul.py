@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from physai.body.heading import heading_of, wrap
 from physai.config import parse
 from physai.errors import ConfigError
 from physai.plant.ground import ground_height
@@ -32,11 +33,12 @@ from physai.plant.scenario import Scenario
 from physai.plant.terrain import build_heights
 from physai.robot.description import Robot
 from physai.robot.footprint import footprint_of, inside_polygon
-from physai.tasks.construction import haul_kernel as kernel
+from physai.tasks.construction import haul_observation as observation
 from physai.tasks.construction.haul_sampler import HaulSampler
 from physai.tasks.construction.haul_settings import HaulSettings
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
-from physai.tasks.task import Outcome, Reward, Spaces, Task
+from physai.tasks.observation import people_age
+from physai.tasks.task import NO_TOOL, Outcome, Reward, Spaces, Task
 from physai.tasks.terms import nearness, ramp
 from physai.types import Array, Command, State, Truth
 
@@ -99,7 +101,9 @@ class ConstructionHaul(Task):
         """Return names and bounds; SI units, frames in the names."""
         a = self.settings.action
         scale = (a.linear_m_s, a.angular_rad_s, a.bed_rad_s)
-        return kernel.spaces_of(self.robot, self.route.length_m, self._reach, scale)
+        return observation.spaces_of(
+            self.robot, self.route.length_m, self._reach, scale
+        )
 
     def sample_scenario(
         self,
@@ -114,13 +118,13 @@ class ConstructionHaul(Task):
         """Return what the policy sees, cut into its bounds."""
         given = self._spaces
         out = np.empty(len(given.observation_names), dtype=np.float32)
-        kernel.observe(
+        observation.observe(
             np.ascontiguousarray(state.base_pose_in_world),
             state.actuator_position,
             state.actuator_velocity,
             state.extras,
             np.ascontiguousarray(state.people),
-            float(max(state.people_frame_age_s, state.people_age_s.max(initial=0.0))),
+            people_age(state),
             np.ascontiguousarray(state.lidar_range_m),
             self._reach,
             state.sequence / self._steps,
@@ -144,7 +148,7 @@ class ConstructionHaul(Task):
         a = self.settings.action
         share = np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0)
         velocity = share * (a.linear_m_s, a.angular_rad_s, a.bed_rad_s)
-        return Command(velocity, _NO_TOOL, state.stamp_s, state.sequence + 1)
+        return Command(velocity, NO_TOOL, state.stamp_s, state.sequence + 1)
 
     def reward(self, truth: Truth, command: Command) -> Reward:
         """Return progress toward delivered; spill, leaving the route and time cost."""
@@ -152,7 +156,7 @@ class ConstructionHaul(Task):
         pose = state.base_pose_in_world
         along, _, _ = self.route.project(float(pose[0]), float(pose[1]))
         delivered = ramp(float(extras[_DELIVERED]), 0.0, 1.0)
-        turn = kernel.wrap(float(self._dump[2]) - kernel.heading_of(pose))
+        turn = wrap(float(self._dump[2]) - heading_of(pose))
         far = float(np.hypot(*(self._dump[:2] - pose[:2])))
         rest = far + w.turn_length_m_rad * abs(turn)
         bed = float(state.actuator_position[_BED])
@@ -179,6 +183,3 @@ class ConstructionHaul(Task):
         finished = bool(extras[_DELIVERED] >= want.delivered_share and lowered)
         kept = bool(extras[_ROUTE] <= want.route_tolerance_m)
         return Outcome(finished, finished and kept)
-
-
-_NO_TOOL = np.zeros(0)

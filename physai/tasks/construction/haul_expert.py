@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.tasks.construction.haul import ConstructionHaul
+from physai.tasks.motion import cut_action
 from physai.types import State
 
 __all__ = ["HaulExpert"]
@@ -59,11 +60,9 @@ class HaulExpert:
         see = {name: float(seen[k]) for name, k in self._place.items()}
         linear, angular, bed = getattr(self, f"_{self._phase}")(see)
         a = self.task.settings.action
-        action = np.array(
+        return cut_action(
             [linear / a.linear_m_s, angular / a.angular_rad_s, bed / a.bed_rad_s]
         )
-        cut: npt.NDArray[np.float32] = np.clip(action, -1.0, 1.0).astype(np.float32)
-        return cut
 
     def _follow(self, see: dict[str, float]) -> tuple[float, float, float]:
         """Along the route to where it turns."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from physai.body.person import sample_person
 from physai.body.walker import PathConfig
 from physai.plant.route import Route
 from physai.plant.scenario import BasePoseConfig, Scenario, ScenarioPerson
@@ -65,14 +64,14 @@ class HaulSampler(ScenarioSampler):
         )
         return self.scenario(
             draw,
-            (self._walker(draw),) if v["person"] > 0.5 else (),
+            (self._visitor(draw),) if v["person"] > 0.5 else (),
             robot_position_rad=(0.0, 0.0, 0.0),
             base=start,
             payload_kg=v["load_kg"],
             friction_scale=v["friction_scale"],
         )
 
-    def _walker(self, draw: Draw) -> ScenarioPerson:
+    def _visitor(self, draw: Draw) -> ScenarioPerson:
         v = draw.values
         places = tuple(
             (v[f"person_{end}_x_m"], v[f"person_{end}_y_m"])
@@ -84,5 +83,4 @@ class HaulSampler(ScenarioSampler):
             yaw_rad=round(math.atan2(ahead_y - y, ahead_x - x), 6),
             waypoints_m=places,
         )
-        who = sample_person(draw.group, draw.random("person"))
-        return ScenarioPerson(**dict(who), path=path, behaviours=draw.behaviours)
+        return self.draw_walker(draw, path)

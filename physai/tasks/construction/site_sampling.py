@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from physai.body.person import sample_person
 from physai.body.walker import PathConfig
 from physai.errors import ContractError
 from physai.plant.scenario import Scenario, ScenarioPerson
@@ -23,8 +22,8 @@ class SiteSampler(ScenarioSampler):
             ``start_reach_m``, ``start_height_m``, ``start_swing_rad`` (edge of the
             bucket at the start), ``person_distance_m`` and ``person_bearing_rad`` (where
             the surveyor starts, from the swing axis), ``visit_distance_m`` and
-            ``visit_turn_rad`` (where they go, then out again). All drawn values are kept in the scenario, so that the
-            process finds its own among them.
+            ``visit_turn_rad`` (where they go, then out again). All drawn values are
+            kept in the scenario, so that the process finds its own among them.
         lengths: (3,) of boom, arm and bucket [m].
         foot: (2,) of the boom's foot ahead of the swing axis and above the ground [m].
     """
@@ -94,21 +93,19 @@ class SiteSampler(ScenarioSampler):
 
     def _surveyor(self, draw: Draw) -> ScenarioPerson:
         """The surveyor's way: to the visit and out again on the other side."""
-        person = sample_person(draw.group, draw.random("person"))
         values = draw.values
         distance, bearing = values["person_distance_m"], values["person_bearing_rad"]
         turn = values["visit_turn_rad"]
         start = _place(distance, bearing)
         visit = _place(values["visit_distance_m"], bearing + turn)
         away = _place(max(distance, _AWAY_M), bearing + 2.0 * turn + 0.1)
-        return ScenarioPerson(
-            **dict(person),
-            path=PathConfig(
+        return self.draw_walker(
+            draw,
+            PathConfig(
                 position_m=(*start, 0.0),
                 yaw_rad=round(math.atan2(visit[1] - start[1], visit[0] - start[0]), 6),
                 waypoints_m=(start, visit, away),
             ),
-            behaviours=draw.behaviours,
         )
 
 

@@ -34,10 +34,12 @@ from physai.plant.scenario import Scenario
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.tasks.construction import trench_kernel as kernel
+from physai.tasks.construction import trench_observation as observation
 from physai.tasks.construction.site_sampling import SiteSampler
 from physai.tasks.construction.trench_settings import TrenchSettings
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
-from physai.tasks.task import Outcome, Reward, Spaces, Task
+from physai.tasks.observation import people_age
+from physai.tasks.task import NO_TOOL, Outcome, Reward, Spaces, Task
 from physai.tasks.terms import nearness, ramp
 from physai.types import Command, State, Truth
 
@@ -75,7 +77,7 @@ class ConstructionTrench(Task):
 
     def spaces(self) -> Spaces:
         """Return names and bounds; SI units, the trench's frame."""
-        return kernel.spaces_of(self.robot, self.scale)
+        return observation.spaces_of(self.robot, self.scale)
 
     def sample_scenario(
         self,
@@ -90,17 +92,17 @@ class ConstructionTrench(Task):
         """Return what the policy sees, cut into its bounds."""
         given = self._spaces
         out = np.empty(len(given.observation_names), dtype=np.float32)
-        kernel.observe(
+        observation.observe(
             state.tool_pose_in_world,
             state.base_pose_in_world,
             state.extras,
-            float(state.extras_age_s[kernel.SCAN]),
+            float(state.extras_age_s[observation.SCAN]),
             state.actuator_position,
             state.actuator_velocity,
             state.actuator_effort,
             self.robot.effort_max,
             state.people,
-            max(state.people_frame_age_s, state.people_age_s.max(initial=0.0)),
+            people_age(state),
             state.sequence / self._steps,
             given.observation_low,
             given.observation_high,
@@ -123,7 +125,7 @@ class ConstructionTrench(Task):
             self._ends[1],
             velocity,
         )
-        return Command(velocity, _NO_TOOL, state.stamp_s, state.sequence + 1)
+        return Command(velocity, NO_TOOL, state.stamp_s, state.sequence + 1)
 
     def reward(self, truth: Truth, command: Command) -> Reward:
         """Return progress of the work; over-dig, stray soil, force and time cost."""
@@ -134,7 +136,7 @@ class ConstructionTrench(Task):
         wrong = (e[_OVER] + e[_OUTSIDE]) / design
         full = ramp(e[_LOAD], 0.0, w.full_load_kg)
         potential = w.removed * removed + w.dumped * dumped
-        way = kernel.way_to_go(truth.state, full)
+        way = observation.way_to_go(truth.state, full)
         potential += w.approach * nearness(way, w.approach_scale_m)
         potential -= w.over_dig * ramp(wrong, 0.0, 1.0)
         potential -= w.stray * ramp(e[_STRAY] / design, 0.0, 1.0)
@@ -151,7 +153,7 @@ class ConstructionTrench(Task):
     def outcome(self, truth: Truth) -> Outcome:
         """Return whether the section is dug, and rightly."""
         want, e = self.settings.success, truth.extras
-        area = kernel.length_of(truth.state) * self._width_m
+        area = observation.length_of(truth.state) * self._width_m
         finished = bool(
             e[_REMAINING] <= want.residual_m * area
             and e[_OVER] + e[_OUTSIDE] <= want.over_dig_m * area
@@ -185,5 +187,3 @@ _SPEED_SHARE, _CHANGE_SHARE = 0.95, 0.8
 """Of the robot's limits: what an action asks for stays clear of what a guard cuts."""
 
 _END_RAD = 0.03
-
-_NO_TOOL = np.zeros(0)

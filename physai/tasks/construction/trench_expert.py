@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from physai.plant.digging_site import STATIONS
 from physai.tasks.construction.trench import ConstructionTrench
-from physai.tasks.construction.trench_kernel import SEEN
+from physai.tasks.construction.trench_observation import SEEN
+from physai.tasks.motion import cut_action
 from physai.types import Array, State
 
 __all__ = ["TrenchExpert"]
@@ -166,7 +167,4 @@ class TrenchExpert:
         change = _SWING_RAD_S2 * self._dt_s
         self._swing_rate += float(np.clip(wanted - self._swing_rate, -change, change))
         given: Array = np.array([reach, lift, curl, self._swing_rate])
-        cut: npt.NDArray[np.float32] = np.clip(
-            given / self.task.scale, -1.0, 1.0
-        ).astype(np.float32)
-        return cut
+        return cut_action(given / self.task.scale)

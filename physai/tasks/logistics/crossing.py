@@ -31,7 +31,7 @@ from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
 from physai.tasks.logistics import crossing_kernel as kernel
 from physai.tasks.logistics.crossing_sampler import CrossingSampler
 from physai.tasks.logistics.crossing_settings import CrossingSettings
-from physai.tasks.task import Outcome, Reward, Spaces, Task
+from physai.tasks.task import NO_TOOL, Outcome, Reward, Spaces, Task
 from physai.tasks.terms import ramp
 from physai.types import Array, Command, State, Truth
 
@@ -115,7 +115,7 @@ class LogisticsCrossing(Task):
         """Return forward speed, yaw rate and mast speed."""
         # Written so that what is not a number stays so and stops the guard.
         cut = np.minimum(np.maximum(np.asarray(action, dtype=np.float64), -1.0), 1.0)
-        return Command(cut * self._scale, _NO_TOOL, state.stamp_s, state.sequence + 1)
+        return Command(cut * self._scale, NO_TOOL, state.stamp_s, state.sequence + 1)
 
     def reward(self, truth: Truth, command: Command) -> Reward:
         """Return progress along the route and setting down; time costs."""
@@ -157,9 +157,6 @@ class LogisticsCrossing(Task):
             self._place,
         )
         return self._place
-
-
-_NO_TOOL = np.zeros(0)
 
 
 def _reach_of(robot: Robot) -> float:

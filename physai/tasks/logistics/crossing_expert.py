@@ -18,6 +18,7 @@ import numpy.typing as npt
 from physai.safety.kernel import Parameter, permitted_speed
 from physai.safety.sections.section import footprint_of
 from physai.tasks.logistics.crossing import LogisticsCrossing
+from physai.tasks.motion import cut_action
 from physai.types import Array, State
 
 __all__ = ["CrossingExpert", "gap_to_people"]
@@ -158,5 +159,4 @@ class CrossingExpert:
     ) -> npt.NDArray[np.float32]:
         a = self.task.settings.action
         asked = [linear / a.linear_m_s, angular / a.angular_rad_s, mast / a.mast_m_s]
-        cut: npt.NDArray[np.float32] = np.clip(asked, -1.0, 1.0).astype(np.float32)
-        return cut
+        return cut_action(asked)

@@ -8,6 +8,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from physai.body.heading import heading_of, wrap
+from physai.body.person import SEGMENTS
+from physai.tasks.observation import fill_sectors, find_nearest, turn_into
 from physai.types import Array
 
 __all__ = ["NAMES", "PEOPLE", "SECTORS", "bounds", "follow", "observe", "route_at"]
@@ -19,6 +22,9 @@ PEOPLE = 2
 """So many of the nearest tracked people are shown."""
 
 _FAR_M = 10.0
+
+_PELVIS = SEGMENTS.index("pelvis")
+"""Stands for the person."""
 
 NAMES = (
     "lateral_offset_from_route_m",
@@ -98,35 +104,15 @@ def follow(
         out: (5,) lateral offset (left positive) [m], heading error [rad], way to the
             drop place [m], curvature here and 2 m ahead [1/m].
     """
-    yaw = math.atan2(
-        2.0 * (pose[3] * pose[4] + pose[5] * pose[6]),
-        1.0 - 2.0 * (pose[4] * pose[4] + pose[5] * pose[5]),
-    )
     at, goal = np.empty(3), drop[0] - reach
     last = goal - straight
     route_at(pose[0] + 2.0, first, last, drop[1], at)
     out[4] = at[2]
     route_at(pose[0], first, last, drop[1], at)
     out[0] = (pose[1] - at[0]) * math.cos(at[1])
-    turn = yaw - at[1]
-    out[1] = math.atan2(math.sin(turn), math.cos(turn))
+    out[1] = wrap(heading_of(pose) - at[1])
     out[2] = goal - pose[0]
     out[3] = at[2]
-
-
-@numba.njit(cache=True)
-def _sectors(ranges: Array, out: npt.NDArray[np.float32]) -> None:
-    """Nearest range of every sector; a ray without a measurement counts as none.
-
-    The guard does not trust gaps; a policy that saw 0 there would see ghosts.
-    """
-    count = ranges.shape[0]
-    for i in range(SECTORS):
-        out[i] = _FAR_M
-    for k in range(count):
-        if ranges[k] > 0.0:
-            i = min(SECTORS - 1, k * SECTORS // count)
-            out[i] = min(out[i], ranges[k])
 
 
 @numba.njit(cache=True)
@@ -134,22 +120,16 @@ def _nearest_people(pose: Array, people: Array, out: npt.NDArray[np.float32]) ->
     """Places of the nearest people's trunks in the base frame [m]."""
     c = 1.0 - 2.0 * pose[5] * pose[5]
     s = 2.0 * pose[5] * pose[6]
-    away = np.full(PEOPLE, np.inf)
-    for i in range(2 * PEOPLE):
-        out[i] = _FAR_M
-    for p in range(people.shape[0]):
-        # The pelvis stands for the person.
-        dx = 0.5 * (people[p, 5, 0] + people[p, 5, 3]) - pose[0]
-        dy = 0.5 * (people[p, 5, 1] + people[p, 5, 4]) - pose[1]
-        x, y = c * dx + s * dy, c * dy - s * dx
-        d = math.sqrt(dx * dx + dy * dy)
-        for i in range(PEOPLE):
-            if d < away[i]:
-                for j in range(PEOPLE - 1, i, -1):
-                    away[j] = away[j - 1]
-                    out[2 * j], out[2 * j + 1] = out[2 * j - 2], out[2 * j - 1]
-                away[i], out[2 * i], out[2 * i + 1] = d, x, y
-                break
+    nearest = np.empty(PEOPLE, dtype=np.int64)
+    find_nearest(pose[0], pose[1], people, _PELVIS, nearest)
+    for i in range(PEOPLE):
+        out[2 * i], out[2 * i + 1] = _FAR_M, _FAR_M
+        if nearest[i] < 0:
+            continue
+        pelvis = people[nearest[i], _PELVIS]
+        dx = 0.5 * (pelvis[0] + pelvis[3]) - pose[0]
+        dy = 0.5 * (pelvis[1] + pelvis[4]) - pose[1]
+        out[2 * i], out[2 * i + 1] = turn_into(dx, dy, c, s)
 
 
 @numba.njit(cache=True)
@@ -192,7 +172,7 @@ def observe(
         out[10 + i] = 1.0 if zones[i, 0] <= x <= zones[i, 1] else 0.0
     out[12] = zones[1, 0] - x
     out[13], out[14], out[15] = extras[4], extras[5], share_of_time
-    _sectors(ranges, out[16 : 16 + SECTORS])
+    fill_sectors(ranges, _FAR_M, out[16 : 16 + SECTORS])
     _nearest_people(pose, people, out[16 + SECTORS :])
     for i in range(out.shape[0]):
         value = out[i] if out[i] == out[i] else low[i]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from physai.body.people import PlacedPersonConfig
-from physai.body.person import sample_person
 from physai.body.walker import PathConfig
 from physai.plant.scenario import BasePoseConfig, Scenario, ScenarioPerson
 from physai.robot.description import Robot
@@ -65,11 +63,9 @@ class CrossingSampler(ScenarioSampler):
         beside = 0.0 if index == 0 else (-0.5 if v["person_x_m"] > 0.0 else 0.5)
         start = (v["person_x_m"] + beside, side * v["person_y_m"])
         end = (v["person_to_x_m"] + beside, side * v["person_to_y_m"])
-        who = sample_person(draw.group, draw.random(f"person{index}"))
         path = PathConfig(
             position_m=(*start, 0.0),
             yaw_rad=-1.5708 if start[1] > end[1] else 1.5708,
             waypoints_m=(start, end),
         )
-        placed = PlacedPersonConfig(**dict(who), path=path, behaviours=draw.behaviours)
-        return ScenarioPerson(**dict(placed))
+        return self.draw_walker(draw, path, f"person{index}")

@@ -29,8 +29,10 @@ from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
 from physai.tasks.logistics import palletize_kernel as kernel
+from physai.tasks.logistics import palletize_observation as observation
 from physai.tasks.logistics.palletize_scenarios import PalletizeSampler
 from physai.tasks.logistics.palletize_settings import PalletizeSettings
+from physai.tasks.observation import people_age
 from physai.tasks.task import Outcome, Reward, Spaces, Task
 from physai.tasks.terms import nearness
 from physai.tasks.twist import joints_for_tool
@@ -57,7 +59,7 @@ class LogisticsPalletize(Task):
     def spaces(self) -> Spaces:
         """Return names and bounds; SI units, world frame."""
         action = self.settings.action
-        return kernel.spaces_of(self.robot, action.linear_m_s, action.yaw_rad_s)
+        return observation.spaces_of(self.robot, action.linear_m_s, action.yaw_rad_s)
 
     def sample_scenario(
         self,
@@ -74,14 +76,14 @@ class LogisticsPalletize(Task):
         """Return what the policy sees, cut into its bounds."""
         given = self._spaces
         out = np.empty(len(given.observation_names), dtype=np.float32)
-        kernel.observe(
+        observation.observe(
             state.tool_pose_in_world,
             state.extras,
             float(state.extras_age_s[kernel.CASE]),
             state.actuator_position,
             state.actuator_velocity,
             state.people,
-            max(state.people_frame_age_s, state.people_age_s.max(initial=0.0)),
+            people_age(state),
             state.sequence / self._steps,
             given.observation_low,
             given.observation_high,

@@ -13,6 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from physai.body.heading import heading_of
 from physai.tasks.logistics.palletize import LogisticsPalletize
 from physai.tasks.logistics.palletize_kernel import (
     CASE,
@@ -27,8 +28,8 @@ from physai.tasks.logistics.palletize_kernel import (
     VACUUM,
     half_turn,
     to_people,
-    tool_yaw,
 )
+from physai.tasks.motion import cut_action
 from physai.types import Array, State
 
 __all__ = ["PalletizeExpert"]
@@ -123,7 +124,7 @@ class PalletizeExpert:
         case, slot = seen[CASE : CASE + 3], seen[SLOT : SLOT + 3]
         away = slot - case
         across = math.hypot(away[0], away[1])
-        turn = _turn(tool_yaw(tool) + float(seen[SLOT_YAW] - seen[CASE_YAW]), tool)
+        turn = _turn(heading_of(tool) + float(seen[SLOT_YAW] - seen[CASE_YAW]), tool)
         margin = _HOLDS_N_PER_KPA * float(seen[VACUUM]) / (9.81 * mass)
         cruise = _CRUISE_M_S * min(1.0, max(0.35, margin - 1.0))
         # What is felt counts too: a case that is heavier on one side peels.
@@ -177,8 +178,7 @@ class PalletizeExpert:
         if asked > most:
             action[:4] *= most / asked
             self._velocity *= most / asked
-        cut: npt.NDArray[np.float32] = np.clip(action, -1.0, 1.0).astype(np.float32)
-        return cut
+        return cut_action(action)
 
     def _straight(self, across: float, turn: float) -> bool:
         """Whether it goes down; once it does, a larger error is mended on the way."""
@@ -193,4 +193,4 @@ def _turn(yaw: float, tool: Array) -> float:
     Of the two the one is taken that keeps the last wrist joint in the middle of its range
     all along; half a turn each time would wind it up.
     """
-    return half_turn(yaw - _YAW_MIDDLE_RAD) + _YAW_MIDDLE_RAD - tool_yaw(tool)
+    return half_turn(yaw - _YAW_MIDDLE_RAD) + _YAW_MIDDLE_RAD - heading_of(tool)

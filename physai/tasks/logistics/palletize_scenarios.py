@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from physai.body.person import sample_person
-from physai.errors import ConfigError, ContractError, suggest
-from physai.plant.scenario import Scenario, ScenarioPerson
+from physai.errors import ConfigError, suggest
+from physai.plant.scenario import Scenario
 from physai.robot.kinematics import Kinematics
 from physai.tasks.environment import EnvironmentConfig, ScenarioTemplate
 from physai.tasks.logistics.palletize_settings import PalletizeSettings, PlanSettings
@@ -47,7 +46,9 @@ class PalletizeSampler(SeatedSampler):
         kinematics: Kinematics,
         settings: PalletizeSettings,
     ) -> None:
-        super().__init__(environment, kinematics)
+        super().__init__(
+            environment, kinematics, tool_down(settings.tool_start_yaw_rad)
+        )
         self._settings = settings
         self._objects: dict[str, list[int]] = {}
         for index, config in enumerate(environment.plant.objects):
@@ -75,29 +76,9 @@ class PalletizeSampler(SeatedSampler):
                 reach the start.
         """
         draw = self.draw(seed, distribution, template)
-        person = ScenarioPerson(
-            **dict(sample_person(draw.group, draw.random("person"))),
-            seat=self._seat(draw.values),
-            behaviours=draw.behaviours,
-        )
-        start = self._start(draw.values, start_m)
-        made = self.scenario(draw, (person,), robot_position_rad=tuple(start.tolist()))
+        made = self.draw_seated(draw, start_m)
         load = self._load(draw)
         return made.model_copy(update={"values": {**draw.values, "load": load}})
-
-    def _start(
-        self, values: dict[str, float], start_m: tuple[float, float, float]
-    ) -> Array:
-        k = self.kinematics
-        goal = np.array(start_m) + [values[f"start_{c}_m"] for c in "xyz"]
-        down = tool_down(self._settings.tool_start_yaw_rad)
-        position, error = k.solve_position(goal, down, k.robot.home_position)
-        if not error < 1e-3:
-            raise ContractError(
-                f"{self.environment.id}: the arm cannot reach the start of the tool "
-                f"at {goal.round(3).tolist()} m"
-            )
-        return np.round(position, 9)
 
     def _load(self, draw: Draw) -> dict[str, Any]:
         """Return cases and slots as plain data."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from physai.evaluation.held_out import count_held_out
-from physai.provenance import environment_record
+from physai.provenance import environment_record, git_revision
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
 
@@ -31,6 +31,8 @@ def run_task_table(
     episodes: int = 200,
     challenges: int = 50,
     progress: bool = True,
+    kept: Sequence[dict[str, Any]] = (),
+    save: Callable[[dict[str, Any]], None] = lambda result: None,
 ) -> dict[str, Any]:
     """Measure every environment and return JSON values; ``lines`` is what a person reads.
 
@@ -39,16 +41,28 @@ def run_task_table(
         episodes: Held-out episodes of the expert.
         challenges: Episodes of the adversary, with the guard off and on.
         progress: Show a bar on stderr when it is a terminal.
+        kept: Rows of an earlier table; those of environments that are not measured
+            now stay in the new one.
+        save: Called with the table after every environment.
     """
     from tqdm import tqdm
 
     chosen = list(ids or registry.ids())
-    rows = []
+    rows = {row["id"]: row for row in kept}
     shown = progress and sys.stderr.isatty()
     for name in tqdm(chosen, unit="environment", disable=not shown, leave=False):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            rows.append(pool.submit(_row, name, episodes, challenges).result())
-    result: dict[str, Any] = {"environment": environment_record(), "tasks": rows}
+            rows[name] = pool.submit(_row, name, episodes, challenges).result()
+        save(_table(rows))
+    return _table(rows)
+
+
+def _table(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the table of rows by environment, in the order of the registry."""
+    known = [name for name in registry.ids() if name in rows]
+    others = [name for name in rows if name not in known]
+    result: dict[str, Any] = {"environment": environment_record()}
+    result["tasks"] = [rows[name] for name in (*known, *others)]
     result["lines"] = _lines(result)
     return result
 
@@ -107,8 +121,13 @@ def _cpu(function: Callable[[], None]) -> float:
 
 def _row(name: str, episodes: int, challenges: int) -> dict[str, Any]:
     """Everything about one environment."""
-    row: dict[str, Any] = {"id": name}
     cycle = registry.make_cycle(name, guard="on")
+    row: dict[str, Any] = {
+        "id": name,
+        "git_revision": git_revision(),
+        "environment_digest": cycle.environment.digest,
+        "safety_digest": cycle.spec.digest,
+    }
     row["expert"] = count_held_out(cycle, cycle.scripted_policy("expert"), episodes)
     first = cycle.environment.distributions["test"].seeds.first
     scenario = cycle.task.sample_scenario(first, "test")

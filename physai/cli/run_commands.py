@@ -120,7 +120,10 @@ def _register_bench(commands: Any) -> None:
         "--count", type=count, default=200, metavar="N", help="episodes of --tasks"
     )
     parser.add_argument(
-        "--only", nargs="+", metavar="ID", help="environments of --tasks"
+        "--only",
+        nargs="+",
+        metavar="ID",
+        help="environments of --tasks; the others keep their rows in --out",
     )
     parser.add_argument(
         "--suite",
@@ -327,13 +330,37 @@ def bench(options: argparse.Namespace) -> int:
             options.count,
             max(1, options.count // 4),
             progress=not options.json,
+            kept=_earlier_rows(options.out),
+            save=lambda table: _write_table(options.out, table),
         )
     else:
         from physai.bench import run_bench
 
         result = run_bench(options.blocks)
-    if options.out:
-        Path(options.out).write_text(json.dumps(result, indent=2) + "\n")
+    _write_table(options.out, result)
     print_result(options, result, result["lines"])
     sys.stdout.flush()
     return 0
+
+
+def _write_table(out: str | None, result: dict[str, Any]) -> None:
+    """Write figures to the file of ``--out``, if there is one."""
+    if out:
+        Path(out).write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _earlier_rows(out: str | None) -> list[dict[str, Any]]:
+    """Return the rows of an earlier table of environments in the file of ``--out``.
+
+    Raises:
+        ContentError: If the file is something else, which would be lost.
+    """
+    if not out or not Path(out).exists():
+        return []
+    try:
+        rows = json.loads(Path(out).read_text())["tasks"]
+        return [{**row, "id": str(row["id"])} for row in rows]
+    except (ValueError, KeyError, TypeError, OSError):
+        raise ContentError(
+            f"{out}: is there and is no table of environments; name another --out"
+        ) from None

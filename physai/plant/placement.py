@@ -19,8 +19,7 @@ from physai.errors import ContractError
 from physai.plant.ground import Ground
 from physai.plant.scenario import Scenario
 from physai.plant.scene import BoxConfig, SceneConfig
-from physai.robot.footprint import box_gap, footprint_of, place_corners
-from physai.robot.kinematics import Kinematics, quaternion_from_rotation
+from physai.robot.kinematics import Kinematics
 from physai.types import Array
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ __all__ = ["Placement", "reach_of"]
 
 _OVERLAP_M = 0.002
 """Bodies that touch at the start are let through, bodies inside each other are not."""
+_PLACES = 9
+"""Places along a shape at which its distance from a box is looked at."""
 _STEP_M = 0.25
 """What is lower than this is driven over or under an edge, not into."""
 
@@ -62,15 +63,16 @@ class Placement:
     def __init__(self, robot: Robot, scene: SceneConfig, ground: Ground | None) -> None:
         self._robot, self._ground = robot, ground
         self._reach = reach_of(robot)
-        self._corners, self._place = np.empty((4, 2)), np.empty(4)
-        self._footprint = footprint_of(robot) if robot.base is not None else np.empty(0)
         floors = [b for b in scene.boxes if b.center_m[2] + 0.5 * b.size_m[2] < _STEP_M]
-        self._walls = [
-            (box.name, _corners(box), box.center_m[2] - 0.5 * box.size_m[2])
-            for box in scene.boxes
-            if box.solid and box not in floors
-        ]
-        self._floor = np.array([_corners(box) for box in floors])
+        walls = [b for b in scene.boxes if b.solid and b not in floors]
+        self._walls = [box.name for box in walls]
+        self._low, self._high = (
+            np.array([_side(box, sign) for box in walls]).reshape(-1, 3)
+            for sign in (-1.0, 1.0)
+        )
+        self._floor = np.array(
+            [[_side(b, -1.0)[:2], _side(b, 1.0)[:2]] for b in floors]
+        )
 
     def check(
         self,
@@ -126,20 +128,20 @@ class Placement:
                 )
 
     def _check_base(self, where: str, kinematics: Kinematics) -> None:
-        robot, pose = self._robot, np.zeros(7)
-        pose[:3] = kinematics.link_position[0]
-        quaternion_from_rotation(kinematics.link_rotation[0], pose[3:])
-        x, y, _ = pose[:3].tolist()
-        top = float(kinematics.capsules()[:, [2, 5]].max())
+        robot = self._robot
+        x, y, _ = kinematics.link_position[0].tolist()
         if not self._is_on_ground(x, y):
             raise ContractError(
                 f"{where}: base: ({x:g}, {y:g}) m is off the ground that {robot.name} "
                 f"drives on"
             )
-        place_corners(pose, self._footprint, self._corners)
-        for name, corners, bottom in self._walls:
-            inside = box_gap(self._corners, corners, self._place) <= 0.0
-            if bottom < top and inside:
+        shapes = kinematics.capsules()
+        along = np.linspace(0.0, 1.0, _PLACES)[:, None, None]
+        points = (1.0 - along) * shapes[:, :3] + along * shapes[:, 3:6]
+        for name, low, high in zip(self._walls, self._low, self._high, strict=True):
+            outside = np.maximum(np.maximum(low - points, points - high), 0.0)
+            gap = np.sqrt((outside * outside).sum(axis=2)) - shapes[:, 6]
+            if gap.min() < -_OVERLAP_M:
                 raise ContractError(
                     f'{where}: base: {robot.name} starts inside "{name}" at '
                     f"({x:g}, {y:g}) m"
@@ -167,7 +169,7 @@ class Placement:
             return self._ground.covers(x, y)
         if len(self._floor) == 0:
             return True
-        low, high = self._floor.min(axis=1), self._floor.max(axis=1)
+        low, high = self._floor[:, 0], self._floor[:, 1]
         inside = (low <= (x, y)).all(axis=1) & ((x, y) <= high).all(axis=1)
         return bool(inside.any())
 
@@ -185,9 +187,7 @@ def _nearest(shapes: Array, segments: Array) -> tuple[float, int, int]:
     return best, segment, shape
 
 
-def _corners(box: BoxConfig) -> Array:
-    """Return the (4, 2) corners of a box seen from above, in order around."""
-    (x, y, _), (length, width, _) = box.center_m, box.size_m
-    signs = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-    corners: Array = np.array([x, y]) + 0.5 * signs * np.array([length, width])
-    return corners
+def _side(box: BoxConfig, sign: float) -> Array:
+    """Return the (3,) lowest (sign -1) or highest (sign 1) corner of a box [m]."""
+    corner: Array = np.array(box.center_m) + 0.5 * sign * np.array(box.size_m)
+    return corner

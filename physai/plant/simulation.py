@@ -43,8 +43,7 @@ from physai.robot.kinematics import Kinematics
 from physai.types import Array, Command, Contact, State, Truth
 
 if TYPE_CHECKING:
-    from physai.plant.camera import Camera
-    from physai.plant.camera_world import CameraWorld
+    from physai.plant.camera_rig import CameraRig
 
 __all__ = ["SimulatedPlant"]
 
@@ -100,8 +99,9 @@ class SimulatedPlant:
             self._lidar = self._make_lidar(config)
         eye = config.tracker.eye
         self._sight = None if eye is None else Sight(eye, config.scene, self.kinematics)
-        self._cameras: list[Camera] = []
-        self._camera_world: CameraWorld | None = None
+        self._rig: CameraRig | None = None
+        things = (*config.objects, *config.scene.props)
+        self._sizes = np.array([thing.size_m for thing in things]).reshape(-1, 3)
         self.people: list[AnyPerson] = []
         self._contact: ContactModel | None = None
         self._own = None if robot.base is None else OwnMotion(robot, self.period_s)
@@ -146,8 +146,8 @@ class SimulatedPlant:
         )
         if self._lidar is not None:
             self._lidar.reset(seed)
-        for camera in self._cameras:
-            camera.reset(seed)
+        if self._rig is not None:
+            self._rig.reset(seed)
         self._pose_sensor = (
             PoseSensor(self.config.localisation, seed, steps)
             if self.config.localisation is not None
@@ -182,17 +182,12 @@ class SimulatedPlant:
         Raises:
             ConfigError: If the plant has no camera.
         """
-        from physai.plant.camera import Camera
-        from physai.plant.camera_world import CameraWorld
+        from physai.plant.camera_rig import CameraRig
 
         if not self.config.cameras:
             raise ConfigError("plant.cameras: there is none, so nothing can be watched")
-        if not self._cameras:
-            self._camera_world = CameraWorld(self.config.scene)
-            self._cameras = [
-                Camera(camera, self.robot, self._camera_world, name)
-                for name, camera in self.config.cameras.items()
-            ]
+        if self._rig is None:
+            self._rig = CameraRig(self.config, self.robot)
 
     def read(self) -> State:
         """Return what sensors and trackers say."""
@@ -277,8 +272,8 @@ class SimulatedPlant:
     def close(self) -> None:
         """Release the engine; twice does no harm."""
         self.dynamics.close()
-        if self._camera_world is not None:
-            self._camera_world.close()
+        if self._rig is not None:
+            self._rig.close()
 
     def _place_robot(self, scenario: Scenario) -> None:
         position = np.array(scenario.robot_position_rad)
@@ -482,19 +477,28 @@ class SimulatedPlant:
             self._lidar.observe(self.time_s, self.kinematics, capsules, self.boxes())
         if self._process is not None:
             self._process.look(self.time_s, self.step_count, self.people)
-        for camera in self._cameras:
-            camera.observe(self.time_s, self.kinematics, capsules, self.boxes())
+        if self._rig is not None:
+            self._rig.observe(
+                self.time_s,
+                self.kinematics,
+                capsules,
+                self._visible_boxes(),
+                self.surface(),
+            )
 
     def boxes(self) -> Array | None:
         """Return (K, 10) pose and size of a process's boxes that move; None without."""
         boxes = getattr(self._process, "boxes", None)
         return None if boxes is None else boxes()
 
-    def _images(self) -> dict[str, Any] | None:
-        """Return the images of every camera that has delivered one."""
-        if not self._cameras:
+    def _visible_boxes(self) -> Array | None:
+        """Return (K, 10) objects that the scene knows, and then :meth:`boxes`."""
+        if self._process is None:
             return None
-        return {k: v for c in self._cameras for k, v in (c.images or {}).items()}
+        poses = self._process.objects()[: len(self._sizes)]
+        found = np.concatenate([poses, self._sizes[: len(poses)]], axis=1)
+        boxes = self.boxes()
+        return found if boxes is None else np.concatenate([found, boxes])
 
     def _whereabouts(self) -> tuple[Array, Array, Array]:
         """Return true pose and twist of the base, and where the robot believes it is."""
@@ -563,7 +567,7 @@ class SimulatedPlant:
             range_age,
             extras,
             ages,
-            self._images(),
+            None if self._rig is None else self._rig.images(),
         )
         if self._faults is not None:
             state = self._faults.apply_to_state(state, self.time_s)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from physai.errors import ConfigError, suggest
 from physai.plant.camera_settings import DEPTHS, RgbdConfig
 from physai.plant.camera_world import CameraWorld, Shot
-from physai.plant.fiducial import draw_tag, place_tag
 from physai.plant.scene import Surface
+from physai.plant.tag_drawing import draw_tag, place_tag
 from physai.randomness import generator
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics, rotation_from_quaternion

@@ -10,6 +10,7 @@ from physai.config import Config
 from physai.errors import ContractError
 from physai.plant.case_tracker import CaseTrackerConfig
 from physai.plant.suction import SuctionConfig
+from physai.plant.tag_settings import TagVisionConfig
 
 if TYPE_CHECKING:
     from physai.plant.scenario import Scenario
@@ -112,6 +113,9 @@ class HandlingConfig(Config):
     infeed: InfeedConfig
     placing: PlacingConfig
     tracker: CaseTrackerConfig
+    tags: TagVisionConfig | None = None
+    """Cameras and tags of the observation ``tags``, in place of ``tracker``; they cost
+    nothing unless asked for."""
     mass_sigma_share: NonNegative
     """Error of a case's mass as the order system gives it."""
     vacuum_sigma_kpa: NonNegative

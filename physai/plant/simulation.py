@@ -44,6 +44,7 @@ from physai.types import Array, Command, Contact, State, Truth
 
 if TYPE_CHECKING:
     from physai.plant.camera_rig import CameraRig
+    from physai.plant.tag_vision import TagVision
 
 __all__ = ["SimulatedPlant"]
 
@@ -100,6 +101,7 @@ class SimulatedPlant:
         eye = config.tracker.eye
         self._sight = None if eye is None else Sight(eye, config.scene, self.kinematics)
         self._rig: CameraRig | None = None
+        self.vision: TagVision | None = None
         things = (*config.objects, *config.scene.props)
         self._sizes = np.array([thing.size_m for thing in things]).reshape(-1, 3)
         self.people: list[AnyPerson] = []
@@ -158,6 +160,8 @@ class SimulatedPlant:
             if self._make_process is not None
             else None
         )
+        if self.vision is not None:
+            self._process.see_by(self.vision)  # type: ignore[union-attr]
         self._acting = bool(getattr(self._process, "acting", False))
         self._locator = self._process if isinstance(self._process, Locator) else None
         self._measure_objects = getattr(self._process, "measured_objects", None)
@@ -188,6 +192,18 @@ class SimulatedPlant:
             raise ConfigError("plant.cameras: there is none, so nothing can be watched")
         if self._rig is None:
             self._rig = CameraRig(self.config, self.robot)
+
+    def see_tags(self) -> None:
+        """From the next reset on, object poses come from tags in cameras' images.
+
+        Raises:
+            ContractError: If the plant's process has no section ``tags``.
+        """
+        make = getattr(self._make_process, "vision", None)
+        if make is None:
+            raise ContractError("plant.process.tags: nothing here has tags")
+        if self.vision is None:
+            self.vision = make(self._values, self.config, self.kinematics)
 
     def read(self) -> State:
         """Return what sensors and trackers say."""
@@ -272,8 +288,9 @@ class SimulatedPlant:
     def close(self) -> None:
         """Release the engine; twice does no harm."""
         self.dynamics.close()
-        if self._rig is not None:
-            self._rig.close()
+        for eyes in (self._rig, self.vision):
+            if eyes is not None:
+                eyes.close()
 
     def _place_robot(self, scenario: Scenario) -> None:
         position = np.array(scenario.robot_position_rad)

@@ -12,14 +12,9 @@ from physai.errors import ConfigError, ContractError
 from physai.plant.camera import Camera, look_rotation
 from physai.plant.camera_settings import Intrinsics, RgbdConfig, TagConfig
 from physai.plant.camera_world import CameraWorld, Shot
-from physai.plant.fiducial import (
-    FACES,
-    TagDetector,
-    TagTracker,
-    draw_tag,
-    place_tag,
-)
+from physai.plant.fiducial import TagDetector, TagTracker
 from physai.plant.scene import SceneConfig
+from physai.plant.tag_drawing import FACES, draw_tag, place_tag
 from physai.robot.description import load_robot, rotation_from_rpy
 from physai.robot.kinematics import (
     Kinematics,

@@ -247,7 +247,7 @@ def run(options: argparse.Namespace) -> int:
             writer = (
                 EpisodeWriter(
                     log / f"episode_{scenario.seed}.parquet",
-                    episode_header(cycle, scenario),
+                    episode_header(cycle, scenario, observation=options.observation),
                 )
                 if log
                 else None

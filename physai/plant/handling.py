@@ -35,7 +35,12 @@ from physai.plant.handling_kernel import (
     judge,
     touch_speed,
 )
-from physai.plant.handling_settings import HandlingConfig, plan_of
+from physai.plant.handling_settings import (
+    EXTRAS,
+    TRUTH_EXTRAS,
+    HandlingConfig,
+    plan_of,
+)
 from physai.plant.suction import MARGIN_MOST, Grip, find_seal
 from physai.randomness import generator
 from physai.robot.description import Robot
@@ -69,36 +74,8 @@ class Handling:
     """
 
     Values: ClassVar[type[Config]] = HandlingConfig
-    EXTRAS: ClassVar[tuple[str, ...]] = (
-        "vacuum_kpa",
-        "vacuum_margin",
-        "case_held",
-        "case_x_in_world_m",
-        "case_y_in_world_m",
-        "case_z_in_world_m",
-        "case_yaw_in_world_rad",
-        "case_size_x_m",
-        "case_size_y_m",
-        "case_size_z_m",
-        "case_mass_kg",
-        "slot_x_in_world_m",
-        "slot_y_in_world_m",
-        "slot_z_in_world_m",
-        "slot_yaw_in_world_rad",
-        "cases_left",
-    )
-    """Case and slot are the middle of the case's upper face, now and in its place."""
-    TRUTH_EXTRAS: ClassVar[tuple[str, ...]] = (
-        "cases_placed",
-        "cases_to_place",
-        "cases_dropped",
-        "cases_toppled",
-        "smallest_vacuum_margin",
-        "tallest_tilt_rad",
-        "drop_energy_near_person_j",
-        "case_contact_speed_m_s",
-        "cases_per_hour",
-    )
+    EXTRAS: ClassVar[tuple[str, ...]] = EXTRAS
+    TRUTH_EXTRAS: ClassVar[tuple[str, ...]] = TRUTH_EXTRAS
 
     def __init__(
         self,
@@ -258,11 +235,8 @@ class Handling:
 
     def see_by(self, vision: TagVision) -> None:
         """Take the poses of cases from tags, from the first look on."""
-        expected = np.zeros((len(self.world.sizes), 7))
-        expected[:, :3], expected[:, 6] = self.config.infeed.position_m, 1.0
-        expected[:, 2] += 0.5 * self.world.sizes[:, 2]
-        vision.reset(self._seed, expected)
-        self._tracker = vision
+        vision.reset(self._seed, self.config.infeed.position_m)
+        self._tracker: CaseSource = vision
 
     def _set_cases(self) -> None:
         plan, count = self.plan, len(self.plan.cases)
@@ -285,9 +259,7 @@ class Handling:
             self._slot[index] = slot.x_m, slot.y_m, top[index], slot.yaw_rad
 
     def _set_sensors(self, seed: int, steps: int) -> None:
-        self._tracker: CaseSource = CaseTracker(
-            self.config.tracker, self.world.sizes, seed, steps
-        )
+        self._tracker = CaseTracker(self.config.tracker, self.world.sizes, seed, steps)
         rng = generator(seed, "sensor.handling")
         self._noise = np.clip(rng.normal(0.0, 1.0, (steps + 4, 2)), -3.0, 3.0)
         self._mass_error = np.clip(

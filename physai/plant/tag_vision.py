@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from physai.body.people import AnyPerson
 from physai.body.person import SEGMENT_COUNT
+from physai.errors import PhysaiError
 from physai.plant.camera import Camera
 from physai.plant.camera_world import CameraWorld
 from physai.plant.dynamics import ObjectWorld
@@ -150,28 +151,40 @@ class TagVision:
         self._world = CameraWorld(scene, floor_z_m=-0.003)
         sigma = np.repeat([config.calibration_sigma_m, config.calibration_sigma_rad], 3)
         self._stations = []
-        for name, given in config.cameras.items():
-            own = given.model_copy(update={"tags": config.tags})
-            camera = Camera(own, kinematics.robot, self._world, name)
-            detector = TagDetector(config.tags, camera.intrinsics, _ERROR_MAX_PX)
-            tracker = TagTracker(detector, config.tags, sizes)
-            self._stations.append(_Station(camera, tracker, sigma))
-        self.reset(0, np.zeros((len(sizes), 7)))
+        try:
+            for name, given in config.cameras.items():
+                own = given.model_copy(update={"tags": config.tags})
+                camera = Camera(own, kinematics.robot, self._world, name)
+                detector = TagDetector(config.tags, camera.intrinsics, _ERROR_MAX_PX)
+                tracker = TagTracker(detector, config.tags, sizes)
+                self._stations.append(_Station(camera, tracker, sigma))
+        except PhysaiError:
+            self._world.close()
+            raise
+        self.reset(0, (0.0, 0.0, 0.0))
 
-    def reset(self, seed: int, expected: Array) -> None:
+    @property
+    def cameras(self) -> dict[str, Camera]:
+        """The cameras by name."""
+        return {s.camera.name: s.camera for s in self._stations}
+
+    def reset(self, seed: int, entry_m: tuple[float, float, float]) -> None:
         """Start an episode: nothing was seen yet.
 
         Args:
             seed: Of the episode.
-            expected: (K, 7) where each object is taken to be until it is seen.
+            entry_m: A case that was not seen yet is taken to stand there, world.
         """
         for station in self._stations:
             station.reset(seed, self.config.miss_rate)
-        self.poses: Array = expected.copy()
-        self._stamp = np.full(len(expected), -_UNSEEN_S)
+        count = len(self._sizes)
+        self.poses: Array = np.zeros((count, 7))
+        self.poses[:, :3], self.poses[:, 6] = entry_m, 1.0
+        self.poses[:, 2] += 0.5 * self._sizes[:, 2]
+        self._stamp = np.full(count, -_UNSEEN_S)
         self._held = -1
         self._grasp = np.zeros(3), np.eye(3)
-        self.found: npt.NDArray[np.bool_] = np.zeros(len(expected), dtype=np.bool_)
+        self.found: npt.NDArray[np.bool_] = np.zeros(count, dtype=np.bool_)
         self.looked = False
         self._first = True
 

@@ -89,6 +89,12 @@ def _register_run(commands: Any) -> None:
         "--plant", default="bullet", choices=("bullet", "mujoco", "ros")
     )
     parser.add_argument("--guard", default="on", choices=("on", "observe", "off"))
+    parser.add_argument(
+        "--observation",
+        default="state",
+        choices=("state", "tags"),
+        help="where object poses come from: a modelled tracker, or tags in images",
+    )
     parser.add_argument("--episodes", type=count, default=1, metavar="N")
     parser.add_argument(
         "--seed", type=natural, default=0, help="first scenario of the test seeds"
@@ -218,7 +224,12 @@ def run(options: argparse.Namespace) -> int:
             "a robot is watched and nothing is sent to it: physai deploy moves one",
             file=sys.stderr,
         )
-    cycle = registry.make_cycle(options.env, plant=options.plant, guard=options.guard)
+    cycle = registry.make_cycle(
+        options.env,
+        plant=options.plant,
+        guard=options.guard,
+        observation=options.observation,
+    )
     log = check_writable(options.log, "--log") if options.log else None
     rows: list[dict[str, Any]] = []
     try:
@@ -239,7 +250,7 @@ def run(options: argparse.Namespace) -> int:
             writer = (
                 EpisodeWriter(
                     log / f"episode_{scenario.seed}.parquet",
-                    episode_header(cycle, scenario),
+                    episode_header(cycle, scenario, observation=options.observation),
                 )
                 if log
                 else None

@@ -149,7 +149,9 @@ def replay(
     if kind == "asked_again" and settings:
         raise ConfigError(f"{path}: --set needs a simulated plant; a log cannot change")
     scenario = _scenario(header["scenario"], settings, str(path))
-    arguments = {"episode": episode} if chosen == "replay" else {}
+    arguments: dict[str, Any] = {"episode": episode}
+    if chosen != "replay":
+        arguments = {"observation": str(header.get("observation", "state"))}
     cycle = registry.make_cycle(
         str(header["environment_id"]), plant=chosen, guard=mode, **arguments
     )

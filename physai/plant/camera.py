@@ -18,7 +18,8 @@ import numpy.typing as npt
 from physai.errors import ConfigError, suggest
 from physai.plant.camera_settings import DEPTHS, RgbdConfig
 from physai.plant.camera_world import CameraWorld, Shot
-from physai.plant.fiducial import draw_tag, place_tag
+from physai.plant.scene import Surface
+from physai.plant.tag_drawing import draw_tag, place_tag
 from physai.randomness import generator
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics, rotation_from_quaternion
@@ -143,6 +144,7 @@ class Camera:
         kinematics: Kinematics,
         people: Array,
         boxes: Array | None = None,
+        surface: Surface | None = None,
     ) -> None:
         """Take an image if one is due, and deliver those that have arrived.
 
@@ -151,12 +153,13 @@ class Camera:
             kinematics: Of the robot as it really is now.
             people: (P, S, 7) true capsules [m].
             boxes: (K, 10) objects and other machines: pose and size [m].
+            surface: Ground that is uneven or changes.
 
         Raises:
             ContractError: See :meth:`CameraWorld.place`.
         """
         if time_s * self.config.rate_hz >= self._next - 1e-9:
-            shot = self.shoot(kinematics, people, boxes)
+            shot = self.shoot(kinematics, people, boxes, surface)
             self._queue.append((time_s, self._images(shot, self._next)))
             self._next = int(time_s * self.config.rate_hz + 1e-9) + 1
         first = self._stamp == -math.inf
@@ -167,14 +170,18 @@ class Camera:
             first = False
 
     def shoot(
-        self, kinematics: Kinematics, people: Array, boxes: Array | None = None
+        self,
+        kinematics: Kinematics,
+        people: Array,
+        boxes: Array | None = None,
+        surface: Surface | None = None,
     ) -> Shot:
         """Return what a perfect camera sees now; arguments as :meth:`observe`."""
         if self._link >= 0:
             turn = kinematics.link_rotation[self._link]
             self.position = kinematics.link_position[self._link] + turn @ self._position
             self.rotation = turn @ self._rotation
-        self.world.place(kinematics.capsules()[self._shown], people, boxes)
+        self.world.place(kinematics.capsules()[self._shown], people, boxes, surface)
         shot = self.world.render(
             self._rendered,
             self.position,

@@ -3,7 +3,8 @@
 Robot and people are drawn as their capsules and furniture as its boxes and cylinders:
 a renderer on the processor spends its time on vertices, so that primitives cost 2 ms at
 64 x 64 pixels where the robot's meshes cost 25 ms. The world has a client of its own
-and touches no physics.
+and touches no physics. Uneven ground is painted pixel by pixel (:mod:`physai.plant.paint`)
+and has the label of the background, as a floor has.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from physai.plant.banner import without_banner
 from physai.plant.camera_settings import Intrinsics
 from physai.plant.labels import BACKGROUND, FURNITURE, OBJECT_FIRST, PERSON_FIRST, ROBOT
 from physai.plant.meshes import capsule_parts
-from physai.plant.scene import SceneConfig
+from physai.plant.paint import GROUND, lay_ground, surround
+from physai.plant.scene import SceneConfig, Surface
 from physai.types import Array
 
 with without_banner():
@@ -36,6 +38,7 @@ one that was removed, until its world is closed."""
 
 _ROBOT_COLOR = (0.86, 0.87, 0.90, 1.0)
 _FLOOR_COLOR = (0.62, 0.61, 0.59, 1.0)
+_AROUND_COLOR = (0.62, 0.60, 0.46, 1.0)
 _HAIR = (0.62, 0.60, 0.58, 1.0)
 _CLOTHES = (0.36, 0.55, 0.60, 1.0)
 _SKIN = (0.93, 0.76, 0.65, 1.0)
@@ -78,6 +81,7 @@ class CameraWorld:
         floor_half_m: float = 30.0,
     ) -> None:
         self._scene, self._floor = scene, (floor_z_m, floor_half_m)
+        self._surface: Surface | None = None
         self._build()
 
     def _build(self) -> None:
@@ -88,7 +92,10 @@ class CameraWorld:
         self._capsules: dict[tuple[int, int], tuple[int, float, float]] = {}
         self._boxes: dict[int, tuple[int, tuple[float, ...]]] = {}
         height, half = self._floor
-        if height is not None:
+        if self._surface is not None:
+            for middle, size in surround(self._surface):
+                self._move(self._box(size, _AROUND_COLOR, BACKGROUND), middle.tolist())
+        elif height is not None:
             floor = self._box((2.0 * half, 2.0 * half, 0.02), _FLOOR_COLOR, BACKGROUND)
             self._move(floor, (0.0, 0.0, height - 0.01))
         for box in self._scene.boxes:
@@ -104,13 +111,20 @@ class CameraWorld:
             )
             self._move(body, cylinder.center_m)
 
-    def place(self, robot: Array, people: Array, boxes: Array | None = None) -> None:
+    def place(
+        self,
+        robot: Array,
+        people: Array,
+        boxes: Array | None = None,
+        surface: Surface | None = None,
+    ) -> None:
         """Put everything that moves where it is.
 
         Args:
             robot: (R, 7) capsules of the robot in the world [m].
             people: (P, S, 7) capsules [m]; at most 13 people.
             boxes: (K, 10) objects and other machines: pose and size [m].
+            surface: Ground, instead of the floor; of the same place as before.
 
         Raises:
             ContractError: If there are more people than labels, or boxes of another
@@ -126,7 +140,9 @@ class CameraWorld:
             raise ContractError(
                 f"boxes for a camera have the shape {objects.shape}, expected (K, 10)"
             )
-        if self._made > _RENEW_AFTER:
+        first = (surface is None) != (self._surface is None)
+        self._surface = surface
+        if first or self._made > _RENEW_AFTER:
             self.close()
             self._build()
         self._place_group(ROBOT, robot, ROBOT)
@@ -159,6 +175,7 @@ class CameraWorld:
             What is seen; new arrays.
         """
         axes = rotation * np.array([1.0, -1.0, -1.0])
+        projection = intrinsics.projection(near_m, far_m)
         view = np.eye(4)
         view[:3, :3] = axes.T
         view[:3, 3] = -axes.T @ position
@@ -168,7 +185,7 @@ class CameraWorld:
             width,
             height,
             view.T.ravel().tolist(),
-            intrinsics.projection(near_m, far_m),
+            projection,
             lightDirection=(1.0, -2.0, 3.0),
             lightAmbientCoeff=ambient,
             lightDiffuseCoeff=0.45,
@@ -179,14 +196,22 @@ class CameraWorld:
         rgb = np.reshape(np.asarray(image[2], dtype=np.uint8), (height, width, 4))
         buffer = np.reshape(np.asarray(image[3], dtype=np.float32), (height, width))
         seen = np.reshape(np.asarray(image[4], dtype=np.int32), (height, width))
-        depth = far_m * near_m / (far_m - (far_m - near_m) * buffer)
-        depth[seen < 0] = np.inf
+        rgb = np.ascontiguousarray(rgb[:, :, :3])
+        nothing = seen < 0
         # Index -1 (nothing) falls on the last entry, which stays background.
-        return Shot(
-            np.ascontiguousarray(rgb[:, :, :3]),
-            depth.astype(np.float32, copy=False),
-            self._labels[seen],
-        )
+        labels = self._labels[seen]
+        if self._surface is not None:
+            ground, buffer = np.zeros(seen.shape, dtype=np.uint8), buffer.copy()
+            # The renderer samples a pixel at its edge (see Intrinsics.projection).
+            shift = np.eye(4)
+            shift[:2, 3] = 1.0 / width, 1.0 / height
+            clip = shift @ np.reshape(projection, (4, 4)).T @ view
+            lay_ground(rgb, ground, buffer, clip, self._surface)
+            nothing &= ground != GROUND
+            labels[ground == GROUND] = BACKGROUND
+        depth = far_m * near_m / (far_m - (far_m - near_m) * buffer)
+        depth[nothing] = np.inf
+        return Shot(rgb, depth.astype(np.float32, copy=False), labels)
 
     def close(self) -> None:
         """Release the world; twice does no harm."""

@@ -1,25 +1,31 @@
 """Where cases are, as cameras above the cell give it: delay, noise, missed frames.
 
-The one place where object poses enter a state. A source that gets them from images (tags,
-matching of box edges) takes the same two calls: it looks at a time, and it is read.
+The one place where object poses enter a state. :class:`physai.plant.tag_vision.TagVision`
+takes the same calls and gets them from images: both are a :class:`CaseSource`.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import numba
 import numpy as np
 from pydantic import Field
 
+from physai.body.people import AnyPerson
 from physai.config import Config
+from physai.plant.handling_kernel import top_of
 from physai.plant.tracker import correlated_noise
 from physai.randomness import generator
 from physai.types import Array
 
-__all__ = ["CaseTracker", "CaseTrackerConfig"]
+if TYPE_CHECKING:
+    from physai.plant.dynamics import ObjectWorld
+
+__all__ = ["CaseSource", "CaseTracker", "CaseTrackerConfig"]
 
 NonNegative = Annotated[float, Field(ge=0.0)]
 
@@ -49,12 +55,43 @@ def _disturb(truth: Array, noise: Array, out: Array) -> None:
         out[k, 5], out[k, 6] = c * z + s * w, c * w - s * z
 
 
+class CaseSource(Protocol):
+    """Gives the poses of cases.
+
+    Attributes:
+        poses: (K, 7) as last delivered; a new array with every delivery.
+    """
+
+    poses: Array
+
+    def look(
+        self, time_s: float, step: int, world: ObjectWorld, people: Sequence[AnyPerson]
+    ) -> None:
+        """Take a frame of control step ``step`` and deliver those that have arrived."""
+        ...
+
+    def grasp(self, index: int, pose: Array) -> None:
+        """Take note that the cups drew a case that really is at a (7,) pose."""
+        ...
+
+    def describe(self, index: int, held: bool, out: Array) -> None:
+        """Write the middle of a case's upper face [m] and its yaw [rad].
+
+        ``out`` (4,) holds the exact ones before.
+        """
+        ...
+
+    def ages(self, time_s: float) -> Array:
+        """Return the (K,) ages of the poses [s]."""
+        ...
+
+
 class CaseTracker:
     """Measures the poses of all objects over one episode.
 
     Args:
         config: Figures.
-        count: Number of objects.
+        sizes: (K, 3) of the objects [m].
         seed: Seed of the episode.
         steps: Control steps that an episode can have.
 
@@ -63,9 +100,9 @@ class CaseTracker:
     """
 
     def __init__(
-        self, config: CaseTrackerConfig, count: int, seed: int, steps: int
+        self, config: CaseTrackerConfig, sizes: Array, seed: int, steps: int
     ) -> None:
-        self.config = config
+        self.config, self._sizes, count = config, sizes, len(sizes)
         noise = correlated_noise(
             generator(seed, "tracker.case.noise"),
             (steps + 4, count, 4),
@@ -81,15 +118,20 @@ class CaseTracker:
         self._queue: deque[tuple[float, Array]] = deque()
         self._stamp = -math.inf
         self.poses = np.zeros((count, 7))
+        self._grasp_error = np.zeros(4)
 
-    def look(self, time_s: float, step: int, poses: Array) -> None:
+    def look(
+        self, time_s: float, step: int, world: ObjectWorld, people: Sequence[AnyPerson]
+    ) -> None:
         """Take a frame and deliver those that have arrived.
 
         Args:
             time_s: Plant clock [s].
             step: Control step.
-            poses: (K, 7) true poses.
+            world: Has the true poses.
+            people: Never in the way.
         """
+        poses = world.pose
         frame = min(step, len(self._noise) - 1)
         if not self._missed[frame]:
             measured = np.empty_like(poses)
@@ -102,6 +144,31 @@ class CaseTracker:
             self._stamp, self.poses = self._queue.popleft()
             first = False
 
-    def age(self, time_s: float) -> float:
-        """Return the age of the poses [s]."""
-        return time_s - self._stamp
+    def grasp(self, index: int, pose: Array) -> None:
+        """Keep the error with which a case was seen when it was drawn to the cups.
+
+        Args:
+            index: Which.
+            pose: (7,) where it really is.
+        """
+        seen, exact = np.zeros(4), np.zeros(4)
+        top_of(self.poses[index], self._sizes[index], seen)
+        top_of(pose, self._sizes[index], exact)
+        self._grasp_error[:] = seen - exact
+
+    def describe(self, index: int, held: bool, out: Array) -> None:
+        """Write the middle of the upper face [m] and the yaw [rad] of a case.
+
+        Args:
+            index: Which.
+            held: A held case is where the tool is, but for how it was seen when taken.
+            out: (4,) the exact ones, replaced.
+        """
+        if held:
+            out += self._grasp_error
+        else:
+            top_of(self.poses[index], self._sizes[index], out)
+
+    def ages(self, time_s: float) -> Array:
+        """Return the (K,) ages of the poses [s]."""
+        return np.full(len(self.poses), time_s - self._stamp)

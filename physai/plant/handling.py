@@ -23,7 +23,7 @@ import numpy.typing as npt
 from physai.body.person import Person
 from physai.config import Config
 from physai.errors import ContractError
-from physai.plant.case_tracker import CaseTracker
+from physai.plant.case_tracker import CaseSource, CaseTracker
 from physai.plant.contact import ContactModel
 from physai.plant.dynamics import ObjectStart, ObjectWorld
 from physai.plant.handling_kernel import (
@@ -33,10 +33,14 @@ from physai.plant.handling_kernel import (
     RELEASED,
     describe,
     judge,
-    top_of,
     touch_speed,
 )
-from physai.plant.handling_settings import HandlingConfig, plan_of
+from physai.plant.handling_settings import (
+    EXTRAS,
+    TRUTH_EXTRAS,
+    HandlingConfig,
+    plan_of,
+)
 from physai.plant.suction import MARGIN_MOST, Grip, find_seal
 from physai.randomness import generator
 from physai.robot.description import Robot
@@ -45,7 +49,8 @@ from physai.types import Array, Contact
 
 if TYPE_CHECKING:
     from physai.plant.dynamics import Dynamics
-    from physai.plant.scenario import Scenario
+    from physai.plant.scenario import PlantConfig, Scenario
+    from physai.plant.tag_vision import TagVision
 
 __all__ = ["Handling"]
 
@@ -69,36 +74,8 @@ class Handling:
     """
 
     Values: ClassVar[type[Config]] = HandlingConfig
-    EXTRAS: ClassVar[tuple[str, ...]] = (
-        "vacuum_kpa",
-        "vacuum_margin",
-        "case_held",
-        "case_x_in_world_m",
-        "case_y_in_world_m",
-        "case_z_in_world_m",
-        "case_yaw_in_world_rad",
-        "case_size_x_m",
-        "case_size_y_m",
-        "case_size_z_m",
-        "case_mass_kg",
-        "slot_x_in_world_m",
-        "slot_y_in_world_m",
-        "slot_z_in_world_m",
-        "slot_yaw_in_world_rad",
-        "cases_left",
-    )
-    """Case and slot are the middle of the case's upper face, now and in its place."""
-    TRUTH_EXTRAS: ClassVar[tuple[str, ...]] = (
-        "cases_placed",
-        "cases_to_place",
-        "cases_dropped",
-        "cases_toppled",
-        "smallest_vacuum_margin",
-        "tallest_tilt_rad",
-        "drop_energy_near_person_j",
-        "case_contact_speed_m_s",
-        "cases_per_hour",
-    )
+    EXTRAS: ClassVar[tuple[str, ...]] = EXTRAS
+    TRUTH_EXTRAS: ClassVar[tuple[str, ...]] = TRUTH_EXTRAS
 
     def __init__(
         self,
@@ -115,7 +92,7 @@ class Handling:
         self.config, self.near = config, False
         self.world: ObjectWorld = dynamics.objects
         self.plan = plan_of(scenario, len(self.world.sizes))
-        self._link = robot.tool_link
+        self._link, self._seed = robot.tool_link, scenario.seed
         self._command = False
         self._time_s, self._supply_s = 0.0, 0.0
         self.vacuum_kpa, self._quality = 0.0, 1.0
@@ -192,7 +169,7 @@ class Handling:
     def look(self, time_s: float, step: int, people: Sequence[Person]) -> None:
         """Let the cameras take and deliver what is due."""
         self._step = step
-        self._tracker.look(time_s, step, self.world.pose)
+        self._tracker.look(time_s, step, self.world, people)
 
     def extras(self, time_s: float) -> tuple[Array, Array]:
         """Return the extras as sensors give them, and their ages [s]."""
@@ -205,13 +182,10 @@ class Handling:
         out[10] *= 1.0 + self.config.mass_sigma_share * self._mass_error[self._now]
         ages = np.full(len(out), self.config.interface_latency_s)
         ages[7:] = 0.0
-        if self.world.attached < 0:
-            index = self._objects[self._now]
-            top_of(self._tracker.poses[index], self.world.sizes[index], out[3:7])
-            ages[3:7] = self._tracker.age(time_s)
-        else:
-            # A held case is where the tool is, but for how it was seen when taken.
-            out[3:7] += self._grasp_error
+        index, held = self._objects[self._now], self.world.attached >= 0
+        self._tracker.describe(index, held, out[3:7])
+        if not held:
+            ages[3:7] = self._tracker.ages(time_s)[index]
         return out, ages
 
     def truth(
@@ -241,8 +215,28 @@ class Handling:
 
     def measured_objects(self, time_s: float) -> tuple[Array, Array]:
         """Return the (K, 7) poses as cameras give them, and their (K,) ages [s]."""
-        poses = self._tracker.poses
-        return poses, np.full(len(poses), self._tracker.age(time_s))
+        return self._tracker.poses, self._tracker.ages(time_s)
+
+    @staticmethod
+    def vision(
+        config: HandlingConfig, plant: PlantConfig, kinematics: Kinematics
+    ) -> TagVision:
+        """Return what sees the cases by their tags, for all episodes of a plant.
+
+        Raises:
+            ContractError: If the section has no tags.
+        """
+        if config.tags is None:
+            raise ContractError("plant.process.tags: there is none, so nothing is seen")
+        from physai.plant.tag_vision import TagVision
+
+        sizes = np.array([thing.size_m for thing in plant.objects]).reshape(-1, 3)
+        return TagVision(config.tags, plant.scene, kinematics, sizes)
+
+    def see_by(self, vision: TagVision) -> None:
+        """Take the poses of cases from tags, from the first look on."""
+        vision.reset(self._seed, self.config.infeed.position_m)
+        self._tracker: CaseSource = vision
 
     def _set_cases(self) -> None:
         plan, count = self.plan, len(self.plan.cases)
@@ -265,15 +259,13 @@ class Handling:
             self._slot[index] = slot.x_m, slot.y_m, top[index], slot.yaw_rad
 
     def _set_sensors(self, seed: int, steps: int) -> None:
-        self._tracker = CaseTracker(
-            self.config.tracker, len(self.world.sizes), seed, steps
-        )
+        self._tracker = CaseTracker(self.config.tracker, self.world.sizes, seed, steps)
         rng = generator(seed, "sensor.handling")
         self._noise = np.clip(rng.normal(0.0, 1.0, (steps + 4, 2)), -3.0, 3.0)
         self._mass_error = np.clip(
             rng.normal(0.0, 1.0, len(self.plan.cases)), -3.0, 3.0
         )
-        self._grasp_error, self._step = np.zeros(4), 0
+        self._step = 0
         self._exact = np.zeros(len(self.EXTRAS))
         self._found = np.zeros(2)
 
@@ -363,12 +355,7 @@ class Handling:
         # Bellows close a gap; on a tilted face one side of every lip leaks.
         loose = self._found[1] / suction.seal_tilt_rad
         self._quality = self.plan.cases[case].seal * (1.0 - 0.4 * loose * loose)
-        seen = np.zeros(4)
-        top_of(self._tracker.poses[index], world.sizes[index], seen)
-        self._grasp_error[:] = 0.0
-        exact = np.zeros(4)
-        top_of(world.pose[index], world.sizes[index], exact)
-        self._grasp_error[:] = seen - exact
+        self._tracker.grasp(index, world.pose[index])
         world.attach(index, self._link, kinematics.tool_rotation, self._grip())
         self._status[case], self._flags[case] = HELD, False
         self._now = case

@@ -10,11 +10,14 @@ from physai.config import Config
 from physai.errors import ContractError
 from physai.plant.case_tracker import CaseTrackerConfig
 from physai.plant.suction import SuctionConfig
+from physai.plant.tag_settings import TagVisionConfig
 
 if TYPE_CHECKING:
     from physai.plant.scenario import Scenario
 
 __all__ = [
+    "EXTRAS",
+    "TRUTH_EXTRAS",
     "CaseConfig",
     "HandlingConfig",
     "InfeedConfig",
@@ -23,6 +26,37 @@ __all__ = [
     "SlotConfig",
     "plan_of",
 ]
+
+EXTRAS: tuple[str, ...] = (
+    "vacuum_kpa",
+    "vacuum_margin",
+    "case_held",
+    "case_x_in_world_m",
+    "case_y_in_world_m",
+    "case_z_in_world_m",
+    "case_yaw_in_world_rad",
+    "case_size_x_m",
+    "case_size_y_m",
+    "case_size_z_m",
+    "case_mass_kg",
+    "slot_x_in_world_m",
+    "slot_y_in_world_m",
+    "slot_z_in_world_m",
+    "slot_yaw_in_world_rad",
+    "cases_left",
+)
+"""Case and slot are the middle of the case's upper face, now and in its place."""
+TRUTH_EXTRAS: tuple[str, ...] = (
+    "cases_placed",
+    "cases_to_place",
+    "cases_dropped",
+    "cases_toppled",
+    "smallest_vacuum_margin",
+    "tallest_tilt_rad",
+    "drop_energy_near_person_j",
+    "case_contact_speed_m_s",
+    "cases_per_hour",
+)
 
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
@@ -112,6 +146,9 @@ class HandlingConfig(Config):
     infeed: InfeedConfig
     placing: PlacingConfig
     tracker: CaseTrackerConfig
+    tags: TagVisionConfig | None = None
+    """Cameras and tags of the observation ``tags``, in place of ``tracker``; they cost
+    nothing unless asked for."""
     mass_sigma_share: NonNegative
     """Error of a case's mass as the order system gives it."""
     vacuum_sigma_kpa: NonNegative

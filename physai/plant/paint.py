@@ -21,12 +21,22 @@ from physai.plant.scene import Surface
 from physai.record.overlay import Zone, label_region
 from physai.types import Array
 
-__all__ = ["GROUND", "LOW", "lay_ground", "lay_zones", "paint_ground", "paint_zone"]
+__all__ = [
+    "GROUND",
+    "LOW",
+    "lay_ground",
+    "lay_zones",
+    "paint_ground",
+    "paint_zone",
+    "surround",
+]
 
 LOW, GROUND = 1, 2
 """Marks of a pixel: furniture, of which what is low is floor; floor and ground."""
 
 _LOW_M = 0.06
+_FAR_M = 40.0
+"""How far even ground goes on around a height map."""
 _BANK, _LOOSE = np.array([158.0, 130.0, 96.0]), np.array([206.0, 166.0, 118.0])
 
 
@@ -237,6 +247,34 @@ def paint_zone(
                 mixed = (1.0 - share) * image[i, j, c] + share * color[c]
                 image[i, j, c] = np.uint8(min(255.0, mixed + 0.5))
             owner[i, j] = number
+
+
+def surround(surface: Surface) -> list[tuple[Array, Array]]:
+    """Return even ground around a height map, which the ground must not cover.
+
+    Args:
+        surface: The map; the ground around it is as high as its median.
+
+    Returns:
+        (3,) middle and (3,) size of every box [m].
+    """
+    low = surface.origin_m + 0.5 * surface.cell_m
+    high = low + (np.array(surface.height_m.shape) - 1) * surface.cell_m
+    level = float(np.median(surface.height_m))
+    (west, south), (east, north) = low - _FAR_M, high + _FAR_M
+    return [
+        (
+            np.array([0.5 * (x0 + x1), 0.5 * (y0 + y1), level - 0.02]),
+            np.array([x1 - x0, y1 - y0, 0.04]),
+        )
+        for x0, x1, y0, y1 in (
+            (west, low[0], south, north),
+            (high[0], east, south, north),
+            (low[0], high[0], south, low[1]),
+            (low[0], high[0], high[1], north),
+        )
+        if x1 > x0 and y1 > y0
+    ]
 
 
 def lay_ground(

@@ -18,6 +18,7 @@ from physai.body.person import SEGMENT_COUNT
 from physai.errors import ContractError
 from physai.plant.banner import without_banner
 from physai.plant.meshes import capsule_parts
+from physai.plant.paint import surround
 from physai.plant.scenario import PlantConfig
 from physai.plant.scene import Surface
 from physai.robot.description import Robot
@@ -58,8 +59,6 @@ _OBJECT_COLORS = (
     (0.62, 0.66, 0.70, 1.0),
 )
 _FLOOR_AT, _HIDDEN = (0.0, 0.0, -0.05), (0.0, 0.0, -500.0)
-_FAR_M = 40.0
-"""How far even ground goes on around a height map."""
 
 
 class PictureWorld:
@@ -230,23 +229,11 @@ class PictureWorld:
 
     def _lay_around(self, surface: Surface) -> list[int]:
         """Lay even ground around a height map, which it must not cover."""
-        low = surface.origin_m + 0.5 * surface.cell_m
-        high = low + (np.array(surface.height_m.shape) - 1) * surface.cell_m
-        level = float(np.median(surface.height_m))
-        (west, south), (east, north) = low - _FAR_M, high + _FAR_M
         bodies = []
-        for x0, x1, y0, y1 in (
-            (west, low[0], south, north),
-            (high[0], east, south, north),
-            (low[0], high[0], south, low[1]),
-            (low[0], high[0], high[1], north),
-        ):
-            if x1 <= x0 or y1 <= y0:
-                continue
-            half = (0.5 * (x1 - x0), 0.5 * (y1 - y0), 0.02)
+        for middle, size in surround(surface):
+            half = (0.5 * size).tolist()
             bodies.append(self._shape(pybullet.GEOM_BOX, _AROUND, halfExtents=half))
-            middle = (0.5 * (x0 + x1), 0.5 * (y0 + y1), level - 0.02)
-            self._move(bodies[-1], middle)
+            self._move(bodies[-1], middle.tolist())
         return bodies
 
     def _furnish(self) -> tuple[list[int], list[int]]:

@@ -44,8 +44,8 @@ from physai.robot.kinematics import Kinematics
 from physai.types import Array, Command, Contact, State, Truth
 
 if TYPE_CHECKING:
-    from physai.plant.camera import Camera
-    from physai.plant.camera_world import CameraWorld
+    from physai.plant.camera_rig import CameraRig
+    from physai.plant.tag_vision import TagVision
 
 __all__ = ["SimulatedPlant"]
 
@@ -102,8 +102,10 @@ class SimulatedPlant:
             self._lidar = self._make_lidar(config)
         eye = config.tracker.eye
         self._sight = None if eye is None else Sight(eye, config.scene, self.kinematics)
-        self._cameras: list[Camera] = []
-        self._camera_world: CameraWorld | None = None
+        self._rig: CameraRig | None = None
+        self.vision: TagVision | None = None
+        things = (*config.objects, *config.scene.props)
+        self._sizes = np.array([thing.size_m for thing in things]).reshape(-1, 3)
         self.people: list[AnyPerson] = []
         self._contact: ContactModel | None = None
         self._own = None if robot.base is None else OwnMotion(robot, self.period_s)
@@ -148,8 +150,8 @@ class SimulatedPlant:
         )
         if self._lidar is not None:
             self._lidar.reset(seed)
-        for camera in self._cameras:
-            camera.reset(seed)
+        if self._rig is not None:
+            self._rig.reset(seed)
         self._pose_sensor = (
             PoseSensor(self.config.localisation, seed, steps)
             if self.config.localisation is not None
@@ -160,6 +162,8 @@ class SimulatedPlant:
             if self._make_process is not None
             else None
         )
+        if self.vision is not None:
+            self._process.see_by(self.vision)  # type: ignore[union-attr]
         self._acting = bool(getattr(self._process, "acting", False))
         self._locator = self._process if isinstance(self._process, Locator) else None
         self._measure_objects = getattr(self._process, "measured_objects", None)
@@ -191,17 +195,24 @@ class SimulatedPlant:
         Raises:
             ConfigError: If the plant has no camera.
         """
-        from physai.plant.camera import Camera
-        from physai.plant.camera_world import CameraWorld
+        from physai.plant.camera_rig import CameraRig
 
         if not self.config.cameras:
             raise ConfigError("plant.cameras: there is none, so nothing can be watched")
-        if not self._cameras:
-            self._camera_world = CameraWorld(self.config.scene)
-            self._cameras = [
-                Camera(camera, self.robot, self._camera_world, name)
-                for name, camera in self.config.cameras.items()
-            ]
+        if self._rig is None:
+            self._rig = CameraRig(self.config, self.robot)
+
+    def see_tags(self) -> None:
+        """From the next reset on, object poses come from tags in cameras' images.
+
+        Raises:
+            ContractError: If the plant's process has no section ``tags``.
+        """
+        make = getattr(self._make_process, "vision", None)
+        if make is None:
+            raise ContractError("plant.process.tags: nothing here has tags")
+        if self.vision is None:
+            self.vision = make(self._values, self.config, self.kinematics)
 
     def read(self) -> State:
         """Return what sensors and trackers say."""
@@ -286,8 +297,9 @@ class SimulatedPlant:
     def close(self) -> None:
         """Release the engine; twice does no harm."""
         self.dynamics.close()
-        if self._camera_world is not None:
-            self._camera_world.close()
+        for eyes in (self._rig, self.vision):
+            if eyes is not None:
+                eyes.close()
 
     def _place_robot(self, scenario: Scenario) -> None:
         position = np.array(scenario.robot_position_rad)
@@ -491,19 +503,28 @@ class SimulatedPlant:
             self._lidar.observe(self.time_s, self.kinematics, capsules, self.boxes())
         if self._process is not None:
             self._process.look(self.time_s, self.step_count, self.people)
-        for camera in self._cameras:
-            camera.observe(self.time_s, self.kinematics, capsules, self.boxes())
+        if self._rig is not None:
+            self._rig.observe(
+                self.time_s,
+                self.kinematics,
+                capsules,
+                self._visible_boxes(),
+                self.surface(),
+            )
 
     def boxes(self) -> Array | None:
         """Return (K, 10) pose and size of a process's boxes that move; None without."""
         boxes = getattr(self._process, "boxes", None)
         return None if boxes is None else boxes()
 
-    def _images(self) -> dict[str, Any] | None:
-        """Return the images of every camera that has delivered one."""
-        if not self._cameras:
+    def _visible_boxes(self) -> Array | None:
+        """Return (K, 10) objects that the scene knows, and then :meth:`boxes`."""
+        if self._process is None:
             return None
-        return {k: v for c in self._cameras for k, v in (c.images or {}).items()}
+        poses = self._process.objects()[: len(self._sizes)]
+        found = np.concatenate([poses, self._sizes[: len(poses)]], axis=1)
+        boxes = self.boxes()
+        return found if boxes is None else np.concatenate([found, boxes])
 
     def _whereabouts(self) -> tuple[Array, Array, Array]:
         """Return true pose and twist of the base, and where the robot believes it is."""
@@ -572,7 +593,7 @@ class SimulatedPlant:
             range_age,
             extras,
             ages,
-            self._images(),
+            None if self._rig is None else self._rig.images(),
         )
         if self._faults is not None:
             state = self._faults.apply_to_state(state, self.time_s)

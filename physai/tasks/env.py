@@ -30,7 +30,7 @@ __all__ = ["PhysaiEnv"]
 
 FloatArray = npt.NDArray[np.float32]
 
-_OBSERVATIONS = ("state", "rgbd")
+_OBSERVATIONS = ("state", "rgbd", "tags")
 
 
 class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
@@ -49,7 +49,9 @@ class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
         observation: ``state``, a flat vector; or ``rgbd``, a dictionary with ``state``
             and, per camera of the plant, ``NAME.rgb`` (H, W, 3) uint8, ``NAME.depth``
             (H, W, 1) float32 [m], 0 where none was measured, and ``NAME.segmentation``
-            (H, W, 1) uint8 (:mod:`physai.plant.labels`).
+            (H, W, 1) uint8 (:mod:`physai.plant.labels`); or ``tags``, the flat vector
+            of ``state`` with the poses of objects from tags that cameras see
+            (:mod:`physai.plant.tag_vision`).
         render_mode: ``rgb_array``, ``human`` or None.
         scenario: Every episode is this one; None samples one per reset.
         distribution: Ranges that scenarios are sampled from: ``train``, ``test`` or
@@ -80,7 +82,10 @@ class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
             _choice("render mode", render_mode, modes)
         self.environment = registry.load_environment(environment)
         _choice("distribution", distribution, self.environment.distributions)
-        self.cycle: Cycle = registry.make_cycle(self.environment, plant, guard)
+        source = "tags" if observation == "tags" else "state"
+        self.cycle: Cycle = registry.make_cycle(
+            self.environment, plant, guard, observation=source
+        )
         self.render_mode = render_mode
         self.metadata = {
             "render_modes": modes,

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from physai.errors import ContentError, MissingExtraError, suggest
+from physai.errors import ContentError, ContractError, MissingExtraError, suggest
 
 if TYPE_CHECKING:
     import gymnasium
@@ -159,6 +159,7 @@ def make_cycle(
     environment_id: str | EnvironmentConfig,
     plant: str | Plant = "bullet",
     guard: str = "on",
+    observation: str = "state",
     **plant_arguments: Any,
 ) -> Cycle:
     """Make the one order of a step over an environment and a plant.
@@ -168,10 +169,12 @@ def make_cycle(
         plant: ``bullet``, ``mujoco``, ``ros``, ``replay``, the name of an entry point in
             ``physai.plants``, or a plant.
         guard: ``on``, ``observe`` or ``off``.
+        observation: ``state``; or ``tags``, with object poses from tags in images.
         **plant_arguments: Handed to the plant's class, such as ``url``.
 
     Raises:
         ContentError: If there is no such environment or plant.
+        ContractError: If poses are to come from tags, and there are none.
         MissingExtraError: If the plant's extra is not installed.
     """
     from physai.tasks.cycle import Cycle, GuardMode
@@ -182,12 +185,28 @@ def make_cycle(
         if isinstance(environment_id, str)
         else environment_id
     )
+    if observation not in ("state", "tags"):
+        valid = suggest(observation, ("state", "tags"))
+        raise ContractError(f'no observation "{observation}": {valid}')
+    tagged = observation == "tags"
+    if tagged and not (environment.plant.process or {}).get("tags"):
+        raise ContractError(_no_tags(environment))
     task = make_task(environment)
+    made: Any = plant
     if isinstance(plant, str):
         maker = resolve("plant", plant, PLANTS)
-        made: Plant = maker(environment.plant, task.robot, **plant_arguments)
-        return Cycle(made, task, mode)
-    return Cycle(plant, task, mode)
+        if tagged and not hasattr(maker, "see_tags"):
+            raise ContractError(_no_tags(environment))
+        made = maker(environment.plant, task.robot, **plant_arguments)
+    if tagged:
+        if not hasattr(made, "see_tags"):
+            raise ContractError(_no_tags(environment))
+        made.see_tags()
+    return Cycle(made, task, mode)
+
+
+def _no_tags(environment: EnvironmentConfig) -> str:
+    return f'{environment.id} has no tags on this plant; use observation="state"'
 
 
 def resolve(kind: str, name: str, table: Mapping[str, str]) -> Any:

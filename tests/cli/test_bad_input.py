@@ -69,6 +69,8 @@ def test_unknown_command_and_choice_have_a_near_match():
     [
         (["run", "physai/CareFeding-v0"], "physai/CareFeeding-v0"),
         (["run", "physai/CareFeeding-v0", "--policy", "nobody"], "no policy"),
+        (["run", "physai/CareFeeding-v0", "--observation", "tags"], "has no tags"),
+        (["run", "physai/CareFeeding-v0", "--observation", "smell"], "tags"),
         (["evaluate", "expert", "--suite", "care_feeding_qick"], "care_feeding_quick"),
         (["train", "no_such_config"], "care_feeding"),
         (["train", "care_feeding", "--set", "algorithm=PPOO", "--out", "x"], "PPO"),

@@ -12,14 +12,9 @@ from physai.errors import ConfigError, ContractError
 from physai.plant.camera import Camera, look_rotation
 from physai.plant.camera_settings import Intrinsics, RgbdConfig, TagConfig
 from physai.plant.camera_world import CameraWorld, Shot
-from physai.plant.fiducial import (
-    FACES,
-    TagDetector,
-    TagTracker,
-    draw_tag,
-    place_tag,
-)
+from physai.plant.fiducial import TagDetector, TagTracker
 from physai.plant.scene import SceneConfig
+from physai.plant.tag_drawing import FACES, draw_tag, place_tag
 from physai.robot.description import load_robot, rotation_from_rpy
 from physai.robot.kinematics import (
     Kinematics,
@@ -142,6 +137,45 @@ def test_a_tag_on_any_face_gives_the_pose_of_the_box(face: str) -> None:
     assert tracker.ages(3.5)[1] == 1.5, "not seen: the old pose ages"
     tracker.reset()
     assert not tracker.valid.any()
+
+
+def test_tags_on_two_faces_count_together() -> None:
+    """The same boxes, seen by one tag and by both: both leave less doubt."""
+    rng = np.random.default_rng(8)
+    one = [TagConfig(id=3, object=0, size_m=0.12)]
+    both = [*one, TagConfig(id=4, object=0, size_m=0.12, face="front")]
+    trackers = [TagTracker(TagDetector(t, CAMERA), t, SIZE[None]) for t in (one, both)]
+    errors: list[list[float]] = [[], []]
+    for _ in range(12):
+        lean = rotation_from_rpy(0.0, rng.uniform(-0.9, -0.6), rng.uniform(-0.3, 0.3))
+        turn, middle = FACING @ lean, np.array([*rng.uniform(-0.2, 0.2, 2), 1.8])
+        shot = blank()
+        for tag in both:
+            shift, face = place_tag(tag, SIZE)
+            assert draw_tag(shot, CAMERA, middle + turn @ shift, turn @ face, tag)
+        noisy = np.clip(shot.rgb + rng.normal(0, 2, shot.rgb.shape) + 0.5, 0, 255)
+        for tracker, found in zip(trackers, errors, strict=True):
+            tracker.reset()
+            seen = tracker.observe(0.0, noisy.astype(np.uint8), np.zeros(3), np.eye(3))
+            if seen == [0]:
+                found.append(float(np.linalg.norm(tracker.poses[0, :3] - middle)))
+    assert len(errors[1]) == 12 and np.max(errors[1]) < 0.006
+    assert np.median(errors[1]) < np.median(errors[0])
+
+
+def test_a_tag_that_is_seen_from_the_side_is_not_used() -> None:
+    near = TagConfig(id=7, object=0, size_m=0.3)
+    detector = TagDetector([near], CAMERA)
+    for steepness, usable in ((1.0, True), (1.3, False)):
+        turn = FACING @ rotation_from_rpy(steepness, 0.0, 0.0)
+        shot = blank()
+        draw_tag(shot, CAMERA, np.array([0.0, 0.0, 1.0]), turn, near)
+        sightings = detector.detect(shot.rgb)
+        assert sightings and sightings[0].steepness_rad == pytest.approx(
+            steepness, abs=0.05
+        )
+        assert detector.is_usable(sightings[0]) is usable
+        assert detector.is_valid(sightings[0]) is usable
 
 
 def test_the_whole_path_from_a_carton_to_its_pose() -> None:

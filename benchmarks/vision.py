@@ -10,12 +10,17 @@ step, age and latency included, against the truth of that step:
 - *waiting*: at rest at the end of the conveyor, the pose that is reached for;
 - *stacked*: at rest anywhere else;
 - *held*: on the cups, where the tool's kinematics carries the pose on;
+  (with ``state`` the objects' poses lag behind by the tracker's latency; what the policy is
+  shown of the held case is not these but the tool's pose with the error of the grasp);
 - *moving*: faster than 0.01 m/s without being held (just let go).
 
 A pose that was never seen since the case came in (its first tenths of a second) is the
 middle of the infeed by decree; it is counted apart, as *unseen*. ``found_per_look`` is
 the share of times at which images are taken where a case that is there is found in one of
 them, whether anything of it can be seen or not.
+
+The limits of what counts as a valid tag were set by looking at outliers of the test
+scenarios 0, 3 and 7; the figures are therefore those of others, from 100 on.
 """
 
 from __future__ import annotations
@@ -179,6 +184,7 @@ def summarise(episodes: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--first", type=int, default=100, help="of the test scenarios")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="one episode, no file")
     parser.add_argument(
@@ -186,6 +192,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     first = registry.load_environment(ENVIRONMENT).distributions["test"].seeds.first
+    first += options.first
     seeds = [first + k for k in range(1 if options.quick else options.episodes)]
     record: dict[str, Any] = {"task": ENVIRONMENT, "policy": "expert", "guard": "on"}
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:

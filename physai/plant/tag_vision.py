@@ -49,10 +49,10 @@ _UNSEEN_S = 10.0
 """Age of a pose that was never seen, at the start: more than any rule accepts. An
 infinite age would be a missing input, which stops an episode for good."""
 
-
 _ERROR_MAX_PX = 0.25
 """Corners of a tag in full view fit to 0.1 px; one whose corner is covered still decodes,
-and misses by 0.3 px and more, with poses up to 0.15 m off (``benchmarks/vision.py``)."""
+and mostly misses by 0.3 px and more, with poses up to 0.15 m off (found by looking at the
+outliers of scenarios 10000000 and 10000003 of ``benchmarks/vision.py``)."""
 
 _GREY_SHARE = float(np.linalg.norm([0.299, 0.587, 0.114]))
 """Standard deviation of a grey value over that of its three colours (ITU-R BT.601)."""

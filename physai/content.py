@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ __all__ = [
     "digest_tree",
     "digest_value",
     "find",
+    "kept_site",
     "load_yaml",
     "names",
     "path",
@@ -52,6 +55,21 @@ def use_site(folder: str | os.PathLike[str] | None) -> None:
         return
     _chosen = _checked(Path(folder), "--content")
     os.environ["PHYSAI_CONTENT"] = str(_chosen)
+
+
+@contextmanager
+def kept_site() -> Iterator[None]:
+    """Return to the site of before when the block ends, whatever was chosen in it."""
+    global _chosen
+    chosen, named = _chosen, os.environ.get("PHYSAI_CONTENT")
+    try:
+        yield
+    finally:
+        _chosen = chosen
+        if named is None:
+            os.environ.pop("PHYSAI_CONTENT", None)
+        else:
+            os.environ["PHYSAI_CONTENT"] = named
 
 
 def site() -> Path:

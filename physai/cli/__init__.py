@@ -22,6 +22,7 @@ from physai.cli import (
     robot_commands,
     run_commands,
 )
+from physai.content import kept_site, use_site
 from physai.errors import PhysaiError, suggest
 
 __all__ = ["main"]
@@ -102,6 +103,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    with kept_site():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run one command and turn what goes wrong into a sentence and a code."""
     previous = _end_orderly()
     try:
         parser = build_parser()
@@ -109,8 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if extra:
             parser.refuse(options.command, extra)
         if options.content is not None:
-            from physai.content import use_site
-
             use_site(options.content)
         if options.version:
             from physai.provenance import versions

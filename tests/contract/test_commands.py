@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from physai import content
 from physai.cli import build_parser, main
 
 PROMISED = {
@@ -94,3 +97,15 @@ def test_module_and_script_are_the_same() -> None:
     )
     assert done.returncode == 0
     assert "python" in done.stdout
+
+
+def test_a_command_does_not_leave_its_site_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PHYSAI_CONTENT", raising=False)
+    before = content.site()
+    assert main(["init", str(tmp_path / "mine")]) == 0
+    assert main(["check", str(tmp_path / "mine")]) == 0
+    assert main(["--content", str(tmp_path / "mine"), "list", "robots"]) == 0
+    assert content.site() == before
+    assert "PHYSAI_CONTENT" not in os.environ

@@ -65,6 +65,9 @@ class SimulatedPlant:
         config: Section ``plant`` of the environment.
         robot: The robot.
         dynamics: The engine with robot and furniture in it.
+
+    Attributes:
+        vision: What sees objects by their tags; None unless :meth:`see_tags` was called.
     """
 
     def __init__(self, config: PlantConfig, robot: Robot, dynamics: Dynamics) -> None:

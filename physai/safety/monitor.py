@@ -209,9 +209,7 @@ class Monitor:
         )
         if whole and not finish:
             self._measure_more(state, truth)
-            move_windows(
-                self.size, self._windows_buffer, self.signals, self.active, pushed
-            )
+            self._margins(pushed)
         return self.margins
 
     def _measure_more(self, state: State, truth: Truth | None) -> None:
@@ -301,6 +299,9 @@ class Monitor:
         signals[Signal.CONTACT_FORCE] = result[0]
         signals[Signal.MOVING_CONTACT] = result[1]
         return bool(result[2] > 0.0)
+
+    def _margins(self, pushed: bool = False) -> None:
+        move_windows(self.size, self._windows_buffer, self.signals, self.active, pushed)
 
     def _is_pushed(self, state: State, now: bool) -> bool:
         """Return whether the robot moves by a person's push.

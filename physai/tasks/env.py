@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from gymnasium.utils import EzPickle
 
 from physai.config import parse
 from physai.errors import ContractError, MissingExtraError, suggest
@@ -33,14 +34,15 @@ FloatArray = npt.NDArray[np.float32]
 _OBSERVATIONS = ("state", "rgbd", "tags")
 
 
-class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
+class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
     """One person, one robot, one task.
 
     ``info`` always has ``cost`` (>= 0, of this step), ``episode_cost`` (so far),
     ``margins`` (the guard's view, order of :attr:`rule_names`; the scorer's where the
     guard is off), ``intervened`` and ``is_success``; the last step of an episode also
     has every figure that the environment reports. A latched stop ends the episode and
-    is charged the cost of the steps that were left.
+    is charged the cost of the steps that were left. What comes out of a pickle is a new
+    environment of the same arguments, which has to be reset.
 
     Args:
         environment: An id, a name below ``envs/`` or a YAML file.
@@ -76,6 +78,9 @@ class PhysaiEnv(gymnasium.Env[Any, FloatArray]):
         scenario: Scenario | Mapping[str, Any] | None = None,
         distribution: str = "train",
     ) -> None:
+        super().__init__(
+            environment, plant, guard, observation, render_mode, scenario, distribution
+        )
         _choice("observation", observation, _OBSERVATIONS)
         modes = self.metadata["render_modes"]
         if render_mode is not None:

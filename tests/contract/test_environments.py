@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import subprocess
 import sys
 import warnings
@@ -83,11 +84,15 @@ def test_names_and_spaces_agree(env):
 
 
 def test_observations_stay_within_true_bounds_and_info_is_complete(env):
-    rng = np.random.default_rng(0)
-    for seed in range(3):
+    rng, done = np.random.default_rng(0), 0
+    for seed in range(1000):
+        if done >= 1000:
+            break
         observation, info = env.reset(seed=seed)
+        assert env.observation_space.contains(observation)
         assert set(info) >= INFO
-        for _ in range(STEPS):
+        for _ in range(400):
+            done += 1
             action = rng.uniform(-1, 1, env.action_space.shape).astype(np.float32)
             observation, reward, terminated, truncated, info = env.step(action)
             assert env.observation_space.contains(observation)
@@ -138,6 +143,36 @@ def test_the_same_seed_is_the_same_in_every_kind_of_vector_environment(env):
         return seen
 
     assert run(vec.DummyVecEnv) == run(vec.SubprocVecEnv)
+
+
+def test_a_pickled_environment_is_one_of_the_same_arguments(env):
+    copy = pickle.loads(pickle.dumps(env.unwrapped))
+    assert copy.environment == env.unwrapped.environment
+    assert trajectory(copy, steps=20) == trajectory(env.unwrapped, steps=20)
+    copy.close()
+
+
+@pytest.mark.slow
+def test_the_expert_beats_chance(env):
+    """By return, over an episode of the most usual kind."""
+    cycle = env.unwrapped.cycle
+    first = cycle.environment.distributions["test"].seeds.first
+    usual = max(cycle.environment.templates, key=lambda template: template.weight)
+    scenario = cycle.task.sample_scenario(first, "test", usual.name)
+    earned = {}
+    for name in ("expert", "random"):
+        policy = env.unwrapped.scripted_policy(name, seed=3)
+        policy.reset()
+        observation, _ = env.reset(options={"scenario": scenario})
+        earned[name], over = 0.0, False
+        while not over:
+            observation, reward, ended, cut, info = env.step(policy.act(observation))
+            earned[name] += reward
+            over = ended or cut
+        if name == "expert":
+            assert info["is_success"]
+        assert info["episode_cost"] == 0.0 or name == "random"
+    assert earned["expert"] > earned["random"]
 
 
 def test_closing_twice_does_no_harm():

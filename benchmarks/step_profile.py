@@ -1,6 +1,8 @@
-"""Where the time of a control step goes, function by function, far from and near people.
+"""Where the time of a control step goes, function by function, guard on.
 
     python benchmarks/step_profile.py [--out FILE] [--steps 2000]
+
+The arm of CareFeeding far from and near a person, then every other environment.
 
 The functions are timed in place, each without those that it calls ("own" time); the
 timers themselves cost about 0.4 us a call, which is taken off.
@@ -9,6 +11,7 @@ timers themselves cost about 0.4 us a call, which is taken off.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -19,6 +22,7 @@ import numpy as np
 
 from physai.bench import _cycle
 from physai.provenance import environment_record
+from physai.tasks import registry
 from physai.tasks.cycle import Cycle
 
 
@@ -88,6 +92,7 @@ def watch(profile: Profile, cycle: Cycle) -> None:
         (plant._process, "look", "process: sensors"),
         (plant._process, "advance", "process: advance"),
         (plant._process, "touch", "process: contact"),
+        (plant._process, "act", "process: forces"),
         (plant._contact, "substep", "contact model: substep"),
         (plant._contact, "contact", "contact model: sum up"),
         (plant, "_touch", "contact: place bodies in between"),
@@ -107,24 +112,40 @@ def watch(profile: Profile, cycle: Cycle) -> None:
         (cycle, "step", "cycle: the rest"),
     ):
         profile.wrap(thing, name, label)
+    for monitor, whose in ((cycle.guard.monitor, "guard"), (cycle.scorer, "scorer")):
+        for section in monitor._sections:
+            name = type(section).__name__.lower()
+            profile.wrap(section, "update", f"{whose}: section {name}")
+    if plant._lidar is not None:
+        profile.wrap(plant._lidar, "observe", "lidar")
+    base = getattr(plant.dynamics, "_traction", None)
+    if base is not None:
+        profile.wrap(base, "press", "engine: forces of the ground")
     for person in plant.people:
         profile.wrap(person, "advance", "people: motion")
 
 
-def measure(near: bool, steps: int) -> dict[str, Any]:
-    """Profile one posture; returns its rows and the share outside the engine."""
-    cycle = _cycle("on", near)
+def usual(name: str) -> Cycle:
+    """Return a cycle in the first test scenario of an environment."""
+    cycle = registry.make_cycle(name, guard="on")
+    first = cycle.environment.distributions["test"].seeds.first
+    scenario = cycle.task.sample_scenario(first, "test")
+    cycle.reset(scenario.model_copy(update={"duration_s": 3600.0}))
+    return cycle
+
+
+def measure(cycle: Cycle, steps: int) -> dict[str, Any]:
+    """Profile one cycle and close it; returns its rows and the share outside the engine."""
     rng = np.random.default_rng(0)
     size = len(cycle.spaces.action_names)
     actions = 0.2 * rng.uniform(-1.0, 1.0, (200, size))
-    for action in actions:
-        cycle.step(action)
     profile = Profile()
-    watch(profile, cycle)
-    done = 0
-    while done < steps:
-        cycle.step(actions[done % len(actions)])
-        done += 1
+    for done in range(len(actions) + steps):
+        if done == len(actions):
+            watch(profile, cycle)
+        record = cycle.step(actions[done % len(actions)])
+        if record.terminated or record.truncated:
+            cycle.reset(cycle.scenario)  # type: ignore[arg-type]
     cycle.close()
     rows = profile.rows(steps)
     whole = sum(float(row["us_per_step"]) for row in rows)
@@ -142,10 +163,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     options = parser.parse_args()
     result: dict[str, Any] = {"environment": environment_record()}
-    for place in ("far", "near"):
-        found = result[place] = measure(place == "near", options.steps)
-        print(f"\nperson {place}: {found['us_per_step']:.0f} us a step, "
-              f"{found['outside']:.0%} outside stepSimulation")  # fmt: skip
+    cycles = {
+        "CareFeeding, person far": lambda: _cycle("on", False),
+        "CareFeeding, person near": lambda: _cycle("on", True),
+    }
+    for name in registry.ids()[1:]:
+        cycles[name] = functools.partial(usual, name)
+    for title, make in cycles.items():
+        found = result[title] = measure(make(), options.steps)
+        print(f"\n{title}: {found['us_per_step']:.0f} us a step, "
+              f"{found['outside']:.0%} outside the engine")  # fmt: skip
         for row in found["rows"]:
             print(f"  {row['part']:36s} {row['us_per_step']:7.1f} us "
                   f"({row['calls_per_step']:.1f} calls)")  # fmt: skip

@@ -155,8 +155,10 @@ class Traction:
 
     def _limits(self) -> None:
         linear, angular = self.base.linear, self.base.angular
-        self._velocity_max = np.array(
-            [linear.velocity_max_m_s, angular.velocity_max_rad_s]
+        self._fastest = (linear.velocity_max_m_s, angular.velocity_max_rad_s)
+        steering = self.base.steering
+        self._turning_radius_m = (
+            0.0 if steering is None else steering.minimum_turning_radius_m
         )
         up = np.array([linear.acceleration_max_m_s2, angular.acceleration_max_rad_s2])
         down = np.array(
@@ -199,12 +201,13 @@ class Traction:
         They are limited by what the base may do: both speeds, and for a steered base
         the yaw rate by the turning radius.
         """
-        self._asked[:] = (linear_m_s, angular_rad_s)
-        np.clip(self._asked, -self._velocity_max, self._velocity_max, out=self._asked)
-        steering = self.base.steering
-        if steering is not None:
-            most = abs(self._asked[0]) / steering.minimum_turning_radius_m
-            self._asked[1] = min(max(self._asked[1], -most), most)
+        fastest, fastest_turn = self._fastest
+        linear = min(max(float(linear_m_s), -fastest), fastest)
+        angular = min(max(float(angular_rad_s), -fastest_turn), fastest_turn)
+        if self._turning_radius_m > 0.0:
+            most = abs(linear) / self._turning_radius_m
+            angular = min(max(angular, -most), most)
+        self._asked[0], self._asked[1] = linear, angular
 
     def press(self, body: Body) -> None:
         """Compute what the ground does to the base during the next step.

@@ -134,13 +134,13 @@ def _take_pictures() -> dict[str, bytes]:
         assert record.truth is not None
         return bool(record.truth.extras[2] > 0.01)
 
-    def acts(record: StepRecord) -> bool:
-        return record.decision.action >= Action.LIMIT
+    def holds(record: StepRecord) -> bool:
+        return record.decision.action >= Action.STOP2
 
     wanted: dict[str, tuple[str, Callable[[StepRecord], bool], tuple[str, ...]]] = {
         "nominal_rest": ("Feeding a person at a table", inside, ("visitor", "face")),
-        "misuse_reach": ("A hand reaches for the arm", acts, ("visitor",)),
-        "stop_signal": ("The person signals to stop", acts, ("visitor",)),
+        "misuse_reach": ("A hand reaches for the arm", holds, ("visitor",)),
+        "stop_signal": ("The person signals to stop", holds, ("visitor",)),
     }
     for case, (caption, wait_for, cameras) in wanted.items():
 

@@ -118,9 +118,9 @@ def watch(profile: Profile, cycle: Cycle) -> None:
             profile.wrap(section, "update", f"{whose}: section {name}")
     if plant._lidar is not None:
         profile.wrap(plant._lidar, "observe", "lidar")
-    base = getattr(plant.dynamics, "_traction", None)
+    base = getattr(plant.dynamics, "_base", None)
     if base is not None:
-        profile.wrap(base, "press", "engine: forces of the ground")
+        profile.wrap(base.traction, "press", "engine: forces of the ground")
     for person in plant.people:
         profile.wrap(person, "advance", "people: motion")
 

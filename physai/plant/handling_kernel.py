@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from physai.body.heading import half_turn, heading_of
 from physai.types import Array
 
 __all__ = [
@@ -19,7 +20,6 @@ __all__ = [
     "judge",
     "top_of",
     "touch_speed",
-    "yaw_of",
 ]
 
 QUEUED, READY, HELD, RELEASED = range(4)
@@ -27,13 +27,6 @@ QUEUED, READY, HELD, RELEASED = range(4)
 
 PLACED, DROPPED, TOPPLED = range(3)
 """Columns of the flags of every case."""
-
-
-@numba.njit(cache=True)
-def yaw_of(pose: Array) -> float:
-    """Return the yaw of a (7,) pose [rad]."""
-    x, y, z, w = pose[3], pose[4], pose[5], pose[6]
-    return math.atan2(2.0 * (x * y + z * w), 1.0 - 2.0 * (y * y + z * z))
 
 
 @numba.njit(cache=True)
@@ -46,7 +39,7 @@ def top_of(pose: Array, size: Array, out: Array) -> None:
         out: (4,).
     """
     out[0], out[1], out[2] = pose[0], pose[1], pose[2] + 0.5 * size[2]
-    out[3] = yaw_of(pose)
+    out[3] = heading_of(pose)
 
 
 @numba.njit(cache=True)
@@ -91,12 +84,6 @@ def _tilt_of(pose: Array) -> float:
     """Angle of the upper face to the horizontal [rad]."""
     x, y = pose[3], pose[4]
     return math.acos(min(1.0, max(-1.0, 1.0 - 2.0 * (x * x + y * y))))
-
-
-@numba.njit(cache=True)
-def _half_turn(angle: float) -> float:
-    """Return the equal angle of a rectangle in [-pi/2, pi/2)."""
-    return angle - math.pi * math.floor(angle / math.pi + 0.5)
 
 
 @numba.njit(cache=True)
@@ -186,7 +173,7 @@ def judge(
             if status[c] == RELEASED:
                 dx, dy = pose[0] - slots[c, 0], pose[1] - slots[c, 1]
                 dz = pose[2] + 0.5 * sizes[k, 2] - slots[c, 2]
-                turn = _half_turn(yaw_of(pose) - slots[c, 3])
+                turn = half_turn(heading_of(pose) - slots[c, 3])
                 there = math.sqrt(dx * dx + dy * dy) <= tolerance
                 there = there and abs(dz) <= tolerance and abs(turn) <= tolerance_yaw
                 there = there and tilt <= tilt_most

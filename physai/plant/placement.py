@@ -67,7 +67,7 @@ class Placement:
         walls = [b for b in scene.boxes if b.solid and b not in floors]
         self._walls = [box.name for box in walls]
         self._low, self._high = (
-            np.array([_side(box, sign) for box in walls]).reshape(-1, 3)
+            np.array([_side(box, sign) for box in walls]).reshape(-1, 1, 1, 3)
             for sign in (-1.0, 1.0)
         )
         self._floor = np.array(
@@ -138,14 +138,14 @@ class Placement:
         shapes = kinematics.capsules()
         along = np.linspace(0.0, 1.0, _PLACES)[:, None, None]
         points = (1.0 - along) * shapes[:, :3] + along * shapes[:, 3:6]
-        for name, low, high in zip(self._walls, self._low, self._high, strict=True):
-            outside = np.maximum(np.maximum(low - points, points - high), 0.0)
-            gap = np.sqrt((outside * outside).sum(axis=2)) - shapes[:, 6]
-            if gap.min() < -_OVERLAP_M:
-                raise ContractError(
-                    f'{where}: base: {robot.name} starts inside "{name}" at '
-                    f"({x:g}, {y:g}) m"
-                )
+        outside = np.maximum(np.maximum(self._low - points, points - self._high), 0.0)
+        gap = np.sqrt((outside * outside).sum(axis=3)) - shapes[:, 6]
+        inside = (gap < -_OVERLAP_M).any(axis=(1, 2))
+        if inside.any():
+            raise ContractError(
+                f"{where}: base: {robot.name} starts inside "
+                f'"{self._walls[int(np.argmax(inside))]}" at ({x:g}, {y:g}) m'
+            )
 
     def _check_goal(self, where: str, kinematics: Kinematics, goal: Array) -> None:
         x, y, z = goal.tolist()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from physai.body.heading import half_turn
 from physai.config import parse
 from physai.errors import ConfigError
 from physai.robot.description import load_robot
@@ -43,7 +44,7 @@ def play(cycle, policy, seed, template=None, steps=10_000):
 
 @given(st.floats(-20.0, 20.0))
 def test_a_half_turn_is_the_same_rectangle(angle):
-    turned = kernel.half_turn(angle)
+    turned = half_turn(angle)
     assert -np.pi / 2 - 1e-9 <= turned <= np.pi / 2 + 1e-9
     assert np.isclose(np.sin(2 * turned), np.sin(2 * angle), atol=1e-6)
 

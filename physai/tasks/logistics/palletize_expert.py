@@ -13,7 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from physai.body.heading import heading_of
+from physai.body.heading import half_turn, heading_of
 from physai.tasks.logistics.palletize import LogisticsPalletize
 from physai.tasks.logistics.palletize_kernel import (
     CASE,
@@ -26,7 +26,6 @@ from physai.tasks.logistics.palletize_kernel import (
     SLOT,
     SLOT_YAW,
     VACUUM,
-    half_turn,
     to_people,
 )
 from physai.tasks.motion import cut_action

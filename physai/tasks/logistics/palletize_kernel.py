@@ -13,10 +13,11 @@ import math
 import numba
 import numpy as np
 
+from physai.body.heading import half_turn
 from physai.tasks.motion import cut_entry
 from physai.types import Array
 
-__all__ = ["half_turn", "progress", "to_people", "twist_of"]
+__all__ = ["progress", "to_people", "twist_of"]
 
 VACUUM, MARGIN, HELD, CASE, CASE_YAW, SIZE, MASS, SLOT, SLOT_YAW, LEFT = (
     0,
@@ -31,12 +32,6 @@ VACUUM, MARGIN, HELD, CASE, CASE_YAW, SIZE, MASS, SLOT, SLOT_YAW, LEFT = (
     15,
 )
 """Places of the extras."""
-
-
-@numba.njit(cache=True)
-def half_turn(angle: float) -> float:
-    """Return the equal angle of a rectangle in [-pi/2, pi/2)."""
-    return angle - math.pi * math.floor(angle / math.pi + 0.5)
 
 
 @numba.njit(cache=True)

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from physai.body.heading import heading_of
+from physai.body.heading import half_turn, heading_of
 from physai.robot.description import Robot
 from physai.tasks.logistics.palletize_kernel import (
     CASE,
@@ -24,7 +24,6 @@ from physai.tasks.logistics.palletize_kernel import (
     SLOT,
     SLOT_YAW,
     VACUUM,
-    half_turn,
     to_people,
 )
 from physai.tasks.observation import Entry, bound, joint_entries, spaces_from

@@ -41,14 +41,17 @@ class Guard:
         self.filter = Filter(self.monitor)
         self.latch = Latch()
         self._n = len(spec.robot.actuator_names)
-        self._last = np.zeros(self._n)
+        self._last, self._still = np.zeros(self._n), np.zeros(self._n)
         self._tool = np.zeros(len(spec.robot.tool_channels))
         self._words = _words_of(spec)
         self._index = {rule.rule: i for i, rule in enumerate(spec.config.rules)}
         self._clock = -math.inf
         self._sequence = -1
         self._withdraw_axis: Array | None = None
-        self._withdraw_steps = 0
+        self._sent: Array | None = None
+        self._way = np.zeros(self._n)
+        self._backed_steps = 0
+        self._kinds = {rule.id: rule.rule for rule in spec.config.rules}
 
     @property
     def digest(self) -> str:
@@ -65,7 +68,8 @@ class Guard:
         self._last = np.zeros(self._n)
         self._tool = np.zeros(len(self._tool))
         self._clock, self._sequence = -math.inf, -1
-        self._withdraw_axis, self._withdraw_steps = None, 0
+        self._withdraw_axis, self._backed_steps = None, 0
+        self._way[:], self._sent = 0.0, None
 
     def tighten(self, *, reaction_time_s: float) -> dict[str, float]:
         """Use a longer, measured reaction time for this session.
@@ -96,6 +100,7 @@ class Guard:
         record = self.latch.release(person, self._clock)
         self.monitor.reset()
         self._last = np.zeros(self._n)
+        self._way[:], self._sent, self._backed_steps = 0.0, None, 0
         return record
 
     def certify(self, state: State, command: Command) -> tuple[Command, Decision]:
@@ -109,19 +114,34 @@ class Guard:
             A command that satisfies every rule, and the decision.
         """
         try:
-            return self._certify(state, command)
+            answer = self._certify(state, command)
         except Exception as error:
             # Whatever went wrong in here, the robot must not go on moving.
             self.latch.engage(Action.STOP1, "exception", self._clock)
             margins = np.full(len(self.spec.rule_names), np.nan)
-            return self._stopped(
+            answer = self._stopped(
                 command,
                 margins,
                 f"Stopped: the guard failed ({type(error).__name__}).",
                 "停止：安全監視の内部エラー。",
             )
+        self._sent = answer[0].actuator_velocity
+        return answer
+
+    def follow(self, sent: Command) -> None:
+        """Learn what was sent instead of the last answer: a guard that only observes.
+
+        Without it, the guard takes it that its answer was sent.
+
+        Args:
+            sent: The command that the plant was really given.
+        """
+        if sent.actuator_velocity.shape == (self._n,):
+            self._sent = sent.actuator_velocity
 
     def _certify(self, state: State, command: Command) -> tuple[Command, Decision]:
+        if self._sent is not None:
+            self.monitor.follow(self._sent)
         margins = self.monitor.update(state).copy()
         backwards = not state.stamp_s >= self._clock
         self._clock = (
@@ -143,7 +163,7 @@ class Guard:
             return self._stopped(command, margins, en, ja)
         if action == Action.STOP2:
             return self._hold(state, command, margins, rule)
-        self._withdraw_axis, self._withdraw_steps = None, 0
+        self._withdraw_axis, self._backed_steps = None, 0
         solution = self.filter.solve(state, command.actuator_velocity, self._last)
         return self._answer(command, margins, solution)
 
@@ -198,6 +218,8 @@ class Guard:
             en, ja = self._sentences(rule, "")
             action = max(action, Action.LIMIT)
         self._last = solution.velocity.copy()
+        if differs(self._last, self._still, self.spec.robot.velocity_max, _CHANGED):
+            self._way[:] = self._last
         return sent, Decision(action, rule, margins, intervened or kept, en, ja, False)
 
     def _hold(
@@ -207,11 +229,31 @@ class Guard:
         velocity = np.zeros(self._n)
         if self.spec.robot.tool.safe_state == "withdraw":
             velocity = self._withdraw(state)
+        if self._kinds.get(rule) == "following" and not velocity.any():
+            velocity = self._back_off(state)
         self._last = velocity.copy()
         en, ja = self._sentences(rule, "")
         return self._command(command, velocity, stopped=True), Decision(
             Action.STOP2, rule, margins, True, en, ja, False
         )
+
+    def _back_off(self, state: State) -> Array:
+        """Return joint velocities that take a blocked arm back the way that it came.
+
+        What blocks it may be a person between arm and table: holding still would hold
+        them (clamping, ISO/TS 15066 5.5.5). Slowly, for a short while, and through the
+        filter like every command.
+        """
+        drives = self.monitor.drives
+        if drives is None or not self._way.any():
+            return np.zeros(self._n)
+        values = drives.values
+        self._backed_steps += 1
+        if self._backed_steps > values.back_off_s * self.spec.control_hz:
+            return np.zeros(self._n)
+        share = float((np.abs(self._way) / self.spec.robot.velocity_max).max())
+        asked = -values.back_off_share / max(share, 1e-9) * self._way
+        return self.filter.solve(state, asked, self._last).velocity
 
     def _withdraw(self, state: State) -> Array:
         """Return joint velocities that take the utensil straight back from the mouth.
@@ -312,7 +354,9 @@ def _words_of(spec: CompiledSpec) -> dict[str, _Words]:
             rule.limit.value,
             int(signal),
             rule.limit.unit == "m/s",
-            -1.0 if rule.rule == "extra_below" else 1.0,
+            -1.0 if own.sign < 0.0 else 1.0,
         )
-        for rule, signal in zip(spec.config.rules, spec.signal, strict=True)
+        for own, rule, signal in zip(
+            spec.rules, spec.config.rules, spec.signal, strict=True
+        )
     }

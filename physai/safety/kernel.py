@@ -551,6 +551,7 @@ def advance_windows(
 def contact_ratio(
     peak: Array,
     mean: Array,
+    pressure: Array,
     age: Array,
     robot_speed: Array,
     person_speed: Array,
@@ -559,6 +560,7 @@ def contact_ratio(
     utensil: npt.NDArray[np.bool_],
     quasistatic: Array,
     transient: Array,
+    permitted_pressure: Array,
     permitted: npt.NDArray[np.bool_],
     frailty: float,
     mouth_limit: float,
@@ -571,6 +573,7 @@ def contact_ratio(
         peak: (P, 30) transient peaks [N]; mean, age, speeds, clamped, link the same,
             see :class:`physai.types.Contact`.
         mean: (P, 30) [N].
+        pressure: (P, 30) at the peak [N/cm2].
         age: (P, 30) [s].
         robot_speed: (P, 30) [m/s].
         person_speed: (P, 30) [m/s].
@@ -579,14 +582,16 @@ def contact_ratio(
         utensil: (R,) whether a shape is the utensil.
         quasistatic: (30,) limits [N].
         transient: (30,) limits [N].
+        permitted_pressure: (30,) quasi-static limits [N/cm2]; twice as much while a
+            contact is young and free.
         permitted: (30,) whether the table permits contact at all.
         frailty: Share of the limits for the people served.
         mouth_limit: The specification's own limit of a utensil on face or skull [N].
         moved: Speed above which the robot moved or pushed [m/s].
-        out: (3,) worst force over limit; worst own speed of the robot [m/s]; 1 if a
-            person pushes faster than the robot comes.
+        out: (4,) worst force over limit; worst own speed of the robot [m/s]; 1 if a
+            person pushes faster than the robot comes; worst pressure over limit.
     """
-    out[0], out[1], out[2] = 0.0, 0.0, 0.0
+    out[:] = 0.0
     for p in range(peak.shape[0]):
         for a in range(1, peak.shape[1]):
             if not (peak[p, a] > 0.0 or mean[p, a] > 0.0):
@@ -604,10 +609,15 @@ def contact_ratio(
                 out[0] = max(out[0], share * peak[p, a] / limit)
                 continue
             held = age[p, a] >= 0.5 or clamped[p, a] > 0.5
+            most = frailty * permitted_pressure[a]
             if not held:
                 out[0] = max(out[0], share * peak[p, a] / (frailty * transient[a]))
+                out[3] = max(out[3], share * pressure[p, a] / (2.0 * most))
             else:
                 out[0] = max(out[0], mean[p, a] / (frailty * quasistatic[a]))
+                # The patch stays, so that pressure goes with force.
+                part = mean[p, a] / max(peak[p, a], mean[p, a], 1e-9)
+                out[3] = max(out[3], part * pressure[p, a] / most)
 
 
 @numba.njit(cache=True)

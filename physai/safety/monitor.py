@@ -32,6 +32,7 @@ from physai.safety.kernel import Parameter, contact_ratio
 from physai.safety.measurement import measure, move_windows
 from physai.safety.rules import Signal
 from physai.safety.sections import load_section
+from physai.safety.sections.drives import Drives
 from physai.safety.sections.section import Caps, Section
 from physai.safety.spec import CompiledSpec
 from physai.types import Array, State, Truth
@@ -84,7 +85,9 @@ class Monitor:
         self.view = view
         self.truth_view = view == "truth"
         self.kinematics = Kinematics(spec.robot)
-        self.signals = np.zeros(Signal.COUNT + len(spec.judged_extras))
+        self.signals = np.zeros(
+            Signal.COUNT + len(spec.judged_extras) + len(spec.responses)
+        )
         self._gate_places = np.array(
             [spec.extras.get(name, -1) for name in _MOUTH], dtype=np.int64
         )
@@ -100,6 +103,9 @@ class Monitor:
         )
         self.caps = Caps(len(spec.robot.actuator_names), len(spec.robot.tool_channels))
         self._sections = self._make_sections()
+        self._drives = next((s for s in self._sections if isinstance(s, Drives)), None)
+        self._more = bool(self._sections or spec.judged_extras or spec.responses)
+        self._since = [0] * len(spec.responses)
         self._most_people = 0
         self.work: Work
         self.figures_buffer = pack_figures(self._make_figures())
@@ -118,7 +124,7 @@ class Monitor:
                 ("insertion_depth_m", Signal.INSERTION_DEPTH),
             )
         ]
-        self._contact_result = np.zeros(3)
+        self._contact_result = np.zeros(4)
         robot = spec.robot
         braking = float((robot.braking_max / robot.velocity_max).min())
         self._braking_share = 0.5 * braking / spec.control_hz
@@ -136,12 +142,23 @@ class Monitor:
             section.reset()
         self.work.previous_velocity[:] = np.nan
         self._pushed_share = 0.0
+        self._since = [0] * len(self._since)
+
+    def follow(self, velocity: Array) -> None:
+        """Tell the sections the (n,) command that was really sent in this step."""
+        for section in self._sections:
+            section.follow(velocity)
 
     @property
     def parameters(self) -> Array:
         """Vector of the separation kernels for this view."""
         spec = self.spec
         return spec.truth_parameters if self.truth_view else spec.parameters
+
+    @property
+    def drives(self) -> Drives | None:
+        """The section that watches the drives; None without one."""
+        return self._drives
 
     @property
     def position(self) -> Array:
@@ -192,7 +209,7 @@ class Monitor:
         """
         complete = self._take_in(state)
         pushed = self._is_pushed(state, self._judge_contacts(truth))
-        finish = not (self._sections or self.spec.judged_extras)
+        finish = not self._more
         whole = measure(
             self.size,
             self._intake_buffer,
@@ -217,14 +234,25 @@ class Monitor:
         self.caps.clear()
         for section in self._sections:
             section.update(state, self.kinematics, self.signals)
-        for k, (place, true, sign) in enumerate(self.spec.judged_extras):
+        for slot, place, true, sign in self.spec.judged_extras:
             source = (
                 state.extras if not true else None if truth is None else truth.extras
             )
             value = np.nan if source is None else source[place]
             # Sign 0 asks for the extra's age.
             judged = sign * value if sign else state.extras_age_s[place]
-            self.signals[Signal.COUNT + k] = judged
+            self.signals[slot] = judged
+        self._respond()
+
+    def _respond(self) -> None:
+        """Judge what must have followed once something else has lasted long enough."""
+        signals, w = self.signals, self._windows
+        for k, (slot, own, trigger, judged, steps) in enumerate(self.spec.responses):
+            held = w.limit[trigger] - signals[w.place[trigger]] >= 0.0
+            count = self._since[k] = 0 if held else self._since[k] + 1
+            value, limit = float(signals[w.place[judged]]), float(w.limit[own])
+            # NaN is a violation, whether or not it is time.
+            signals[slot] = value if count > steps else min(value, limit)
 
     def violated(self) -> npt.NDArray[np.bool_]:
         """Return (r,) whether each rule is violated in this step, windows aside."""
@@ -271,6 +299,7 @@ class Monitor:
         """Write what contacts give; return whether a person pushes the robot."""
         signals = self.signals
         signals[Signal.CONTACT_FORCE] = signals[Signal.MOVING_CONTACT] = 0.0
+        signals[Signal.CONTACT_PRESSURE] = 0.0
         for place, signal in self._truth_places:
             known = truth is not None and place >= 0
             signals[signal] = truth.extras[place] if known else 0.0  # type: ignore[union-attr]
@@ -282,6 +311,7 @@ class Monitor:
         contact_ratio(
             c.force_peak_n,
             c.force_mean_n,
+            c.pressure_n_per_cm2,
             c.age_s,
             c.robot_normal_speed_m_s,
             c.person_normal_speed_m_s,
@@ -290,6 +320,7 @@ class Monitor:
             self.spec.robot.shapes.utensil,
             regions.force_quasistatic_n,
             regions.force_transient_n,
+            regions.pressure_quasistatic_n_per_cm2,
             regions.contact_permitted,
             self.spec.config.frailty_factor,
             self._mouth_limit,
@@ -298,6 +329,7 @@ class Monitor:
         )
         signals[Signal.CONTACT_FORCE] = result[0]
         signals[Signal.MOVING_CONTACT] = result[1]
+        signals[Signal.CONTACT_PRESSURE] = result[3]
         return bool(result[2] > 0.0)
 
     def _margins(self, pushed: bool = False) -> None:

@@ -10,7 +10,10 @@ points ``physai.rules``.
 from __future__ import annotations
 
 import enum
+import math
 from typing import ClassVar
+
+from physai.types import Action
 
 __all__ = ["RULES", "Rule", "Signal"]
 
@@ -59,7 +62,16 @@ class Signal(enum.IntEnum):
     CARRYING_SPEED = 38
     LOAD_TILT = 39
     ENVELOPE = 40
-    COUNT = 41
+    PLAUSIBILITY = 41
+    PERIOD = 42
+    UNEXPECTED_MOTION = 43
+    FOLLOWING = 44
+    JOINT_JERK = 45
+    JOINT_EFFORT = 46
+    CONTACT_PRESSURE = 47
+    KEEP_OUT = 48
+    TOOL_ORIENTATION = 49
+    COUNT = 50
     """The signals of rules about extras come after these."""
 
 
@@ -76,6 +88,11 @@ class Rule:
             (only what really happened can tell).
         by_push: Whether a person who pushes the robot can bring it about. The scorer
             does not charge the robot with that: motion caused by a push is not its own.
+        least: Weakest action that a specification may give it, with the clause in the
+            docstring; a rule that only the scorer can judge has none to give.
+        lowest: Least value that the signal can take; a limit below it can never hold.
+        sign: How an extra counts: 1 must not exceed the limit, -1 must not fall below
+            it, 0 its age is judged.
     """
 
     signal: ClassVar[Signal | None]
@@ -85,6 +102,9 @@ class Rule:
     truth_extras: ClassVar[tuple[str, ...]] = ()
     view: ClassVar[str] = "both"
     by_push: ClassVar[bool] = False
+    least: ClassVar[Action] = Action.NONE
+    lowest: ClassVar[float] = -math.inf
+    sign: ClassVar[float] = 1.0
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -98,12 +118,14 @@ class InputIntegrity(Rule):
     """
 
     signal, unit, view = Signal.MISSING, "count", "guard"
+    least, lowest = Action.STOP1, 0.0
 
 
 class JointAge(Rule):
     """Age of the joint reading [s]: what moves unseen is not under control."""
 
     signal, unit, view = Signal.JOINT_AGE, "s", "guard"
+    least, lowest = Action.STOP1, 0.0
 
 
 class PeopleAge(Rule):
@@ -113,12 +135,14 @@ class PeopleAge(Rule):
     """
 
     signal, unit, view = Signal.PEOPLE_AGE, "s", "guard"
+    least, lowest = Action.STOP2, 0.0
 
 
 class FaceAge(Rule):
     """Age of the close-range face measurement while the tool is near the face [s]."""
 
     signal, unit, view = Signal.FACE_AGE, "s", "guard"
+    least, lowest = Action.STOP2, 0.0
     extras = ("mouth_x_in_world_m", "mouth_opening_m")
 
 
@@ -126,6 +150,7 @@ class InterfaceAge(Rule):
     """Age of the consent and stop channels [s]: silence is not consent."""
 
     signal, unit, view = Signal.INTERFACE_AGE, "s", "guard"
+    least, lowest = Action.STOP2, 0.0
     extras = ("consent", "stop_signal")
 
 
@@ -133,24 +158,28 @@ class ToolForceAge(Rule):
     """Age of the tool's force reading [s]."""
 
     signal, unit, view = Signal.TOOL_FORCE_AGE, "s", "guard"
+    least, lowest = Action.STOP2, 0.0
 
 
 class PeopleMissing(Rule):
     """People expected by the specification but not tracked."""
 
     signal, unit, view = Signal.PEOPLE_MISSING, "count", "guard"
+    least, lowest = Action.STOP2, 0.0
 
 
 class JointPosition(Rule):
     """Largest distance of a joint beyond its range, max(q - q_max, q_min - q) [rad]."""
 
     signal, unit = Signal.JOINT_POSITION, "rad"
+    least = Action.LIMIT
 
 
 class JointVelocity(Rule):
     """Largest joint speed as a share of the maker's limit, max |qd| / qd_max."""
 
     signal, unit = Signal.JOINT_VELOCITY, "1"
+    least, lowest = Action.LIMIT, 0.0
     by_push = True
 
 
@@ -158,6 +187,7 @@ class JointAcceleration(Rule):
     """Largest mean joint acceleration over a step, max |dqd| / (dt qdd_max)."""
 
     signal, unit = Signal.JOINT_ACCELERATION, "1"
+    lowest = 0.0
     by_push = True
 
 
@@ -165,6 +195,7 @@ class TcpSpeed(Rule):
     """Speed of the TCP [m/s]; 0.25 m/s is the reduced speed of ISO 10218-1."""
 
     signal, unit = Signal.TCP_SPEED, "m/s"
+    least, lowest = Action.LIMIT, 0.0
     by_push = True
 
 
@@ -172,6 +203,7 @@ class Workspace(Rule):
     """Largest distance of the TCP, or of a shape below the floor, outside [m]."""
 
     signal, unit = Signal.WORKSPACE, "m"
+    least = Action.LIMIT
 
 
 class Separation(Rule):
@@ -183,6 +215,7 @@ class Separation(Rule):
     """
 
     signal, unit = Signal.SEPARATION, "m/s"
+    least = Action.LIMIT
     by_push = True
 
 
@@ -194,6 +227,7 @@ class NearSpeed(Rule):
     """
 
     signal, unit = Signal.NEAR_SPEED, "m/s"
+    least = Action.LIMIT
     by_push = True
 
 
@@ -205,6 +239,7 @@ class ContactSpeed(Rule):
     """
 
     signal, unit = Signal.CONTACT_SPEED, "1"
+    least = Action.LIMIT
     by_push = True
 
 
@@ -221,6 +256,7 @@ class ContactForce(Rule):
     """
 
     signal, unit, view = Signal.CONTACT_FORCE, "1", "truth"
+    lowest = 0.0
 
 
 class FaceGate(Rule):
@@ -231,6 +267,7 @@ class FaceGate(Rule):
     """
 
     signal, unit = Signal.FACE_GATE, "m/s"
+    least = Action.LIMIT
     by_push = True
     extras = (
         "mouth_x_in_world_m",
@@ -245,6 +282,7 @@ class FaceSpeed(Rule):
     """TCP speed within the face zone [m/s]; 0.05 m/s in a deployed feeding robot."""
 
     signal, unit = Signal.FACE_SPEED, "m/s"
+    least, lowest = Action.LIMIT, 0.0
     by_push = True
     extras = ("mouth_x_in_world_m",)
 
@@ -256,12 +294,14 @@ class UtensilForce(Rule):
     """
 
     signal, unit, view = Signal.UTENSIL_FORCE, "N", "guard"
+    least, lowest = Action.STOP2, 0.0
 
 
 class MouthForce(Rule):
     """True force at lips, teeth and palate [N]; 10 N is the comfort line."""
 
     signal, unit, view = Signal.MOUTH_FORCE, "N", "truth"
+    lowest = 0.0
     truth_extras = ("mouth_force_n",)
 
 
@@ -276,6 +316,7 @@ class StopSignal(Rule):
     """The person's stop signal or withdrawn consent near the face: 1 when given."""
 
     signal, unit, view = Signal.STOP_SIGNAL, "1", "guard"
+    least, lowest = Action.STOP2, 0.0
     extras = ("consent", "stop_signal")
 
 
@@ -293,6 +334,7 @@ class LidarAge(Rule):
     """Age of the lidar's scan [s]: who is not seen cannot be avoided."""
 
     signal, unit, view, section = Signal.LIDAR_AGE, "s", "guard", "field"
+    least, lowest = Action.STOP2, 0.0
 
 
 class ProtectiveFieldSpeed(Rule):
@@ -303,6 +345,7 @@ class ProtectiveFieldSpeed(Rule):
     """
 
     signal, unit, section = Signal.PROTECTIVE_FIELD, "1", "field"
+    least = Action.LIMIT
     by_push = True
 
 
@@ -314,6 +357,7 @@ class Geofence(Rule):
     """
 
     signal, unit, section = Signal.GEOFENCE, "1", "fence"
+    least = Action.LIMIT
     by_push = True
 
 
@@ -324,6 +368,7 @@ class Crossing(Rule):
     """
 
     signal, unit, section = Signal.CROSSING, "1", "crossing"
+    least = Action.LIMIT
 
 
 class AreaIntrusion(Rule):
@@ -333,12 +378,14 @@ class AreaIntrusion(Rule):
     """
 
     signal, unit, view, section = Signal.AREA_INTRUSION, "1", "guard", "areas"
+    least, lowest = Action.STOP2, 0.0
 
 
 class AreaSpeed(Rule):
     """Speed above what the areas permit, as a share of the maker's speed limit."""
 
     signal, unit, section = Signal.AREA_SPEED, "1", "areas"
+    least = Action.LIMIT
     by_push = True
 
 
@@ -359,6 +406,7 @@ class SwingSector(Rule):
     """
 
     signal, unit, section = Signal.SWING_SECTOR, "rad", "sector"
+    least = Action.LIMIT
 
 
 class Envelope(Rule):
@@ -368,6 +416,7 @@ class Envelope(Rule):
     """
 
     signal, unit, section = Signal.ENVELOPE, "m", "envelope"
+    least = Action.LIMIT
 
 
 class ServiceApproach(Rule):
@@ -377,6 +426,7 @@ class ServiceApproach(Rule):
     """
 
     signal, unit, section = Signal.SERVICE_APPROACH, "m/s", "services"
+    least = Action.LIMIT
 
 
 class Inclination(Rule):
@@ -386,6 +436,7 @@ class Inclination(Rule):
     """
 
     signal, unit, section = Signal.INCLINATION, "1", "stability"
+    least, lowest = Action.STOP2, 0.0
     by_push = True
 
 
@@ -393,6 +444,7 @@ class StabilitySpeed(Rule):
     """Speed above what slope, curve and lift height permit, as a share."""
 
     signal, unit, section = Signal.STABILITY_SPEED, "1", "stability"
+    least = Action.LIMIT
     by_push = True
 
 
@@ -404,6 +456,7 @@ class CarryingSpeed(Rule):
     """
 
     signal, unit, section = Signal.CARRYING_SPEED, "1", "carrying"
+    least = Action.LIMIT
     by_push = True
 
 
@@ -411,6 +464,7 @@ class LoadTilt(Rule):
     """Tilt of what the hand carries, between the tool's -z and the vertical [rad]."""
 
     signal, unit, section = Signal.LOAD_TILT, "rad", "carrying"
+    least, lowest = Action.LIMIT, 0.0
     by_push = True
 
 
@@ -418,6 +472,7 @@ class LoadAge(Rule):
     """Age of the oldest reading of gripper, case and slot [s]."""
 
     signal, unit, view, section = Signal.LOAD_AGE, "s", "guard", "load"
+    least, lowest = Action.STOP2, 0.0
 
 
 class LoadApproach(Rule):
@@ -428,6 +483,7 @@ class LoadApproach(Rule):
     """
 
     signal, unit, section = Signal.LOAD_APPROACH, "m/s", "load"
+    least = Action.LIMIT
 
 
 class LoadSpeed(Rule):
@@ -437,12 +493,118 @@ class LoadSpeed(Rule):
     """
 
     signal, unit, section = Signal.LOAD_SPEED, "1", "load"
+    least = Action.LIMIT
 
 
 class LoadRelease(Rule):
     """How far from its place a case was let go, sideways or in height [m]."""
 
     signal, unit, section = Signal.LOAD_RELEASE, "m", "load"
+
+
+class Plausibility(Rule):
+    """How far position and speed of a joint contradict each other, worst joint.
+
+    |dq - (qd + qd') dt / 2| beyond what its acceleration explains, as a share of what
+    the joint can travel in a step. A reading that jumps or is frozen in part is none:
+    input manager of ASTM F3269-21; fault reaction of ISO 10218-1.
+    """
+
+    signal, unit, view, section = Signal.PLAUSIBILITY, "1", "guard", "drives"
+    least, lowest = Action.STOP1, 0.0
+
+
+class PeriodOverrun(Rule):
+    """Time between two readings, in control periods.
+
+    A loop that misses its deadline acts on what was, and a clock that jumps makes every
+    age a guess: beyond two missed periods it stops.
+    """
+
+    signal, unit, view, section = Signal.PERIOD, "1", "guard", "drives"
+    least, lowest = Action.STOP1, 0.0
+
+
+class UnexpectedMotion(Rule):
+    """Speed beyond everything commanded lately, or against it, as a share.
+
+    max over actuators of the distance of qd from the hull of standstill and what a
+    drive could have made of the commands of the window. Unexpected start-up of
+    ISO 12100 6.2.11, ISO 14118; SLS, SDI and SOS of IEC 61800-5-2. A drive that runs
+    away does not brake either: only a stop of category 0, or 1 with power removed at
+    its end, is a reaction.
+    """
+
+    signal, unit, view = Signal.UNEXPECTED_MOTION, "1", "guard"
+    section = "drives"
+    least, lowest = Action.STOP1, 0.0
+
+
+class Following(Rule):
+    """Speed short of everything commanded lately, as a share.
+
+    A joint that does not follow is blocked, by a thing or by a person, or its reading
+    is frozen. Collision detection by following error as in controllers of arms; clamping
+    is a hazard of ISO 10218-2 and ISO/TS 15066 5.5.5: the arm holds and may back off.
+    """
+
+    signal, unit, view, section = Signal.FOLLOWING, "1", "guard", "drives"
+    least, lowest = Action.STOP2, 0.0
+
+
+class JointJerk(Rule):
+    """Largest mean joint jerk over two steps, max |d2qd| / (dt2 qddd_max)."""
+
+    signal, unit, section = Signal.JOINT_JERK, "1", "drives"
+    lowest = 0.0
+    by_push = True
+
+
+class JointEffort(Rule):
+    """Largest joint torque or force as a share of the maker's limit.
+
+    SLT of IEC 61800-5-2: what the drive needs tells of a load that is too heavy or of
+    something in the way.
+    """
+
+    signal, unit, section = Signal.JOINT_EFFORT, "1", "drives"
+    least, lowest = Action.STOP2, 0.0
+
+
+class ContactPressure(Rule):
+    """Indicative pressure at a contact over the limit of its body area, worst area.
+
+    Twice the quasi-static limit while the contact is younger than 0.5 s and not clamped,
+    times the frailty factor; judged where the robot moved or pushed, by the same share
+    as the force. ISO/TS 15066 Table A.2 (75th percentile of pain onset of adults). The
+    patch is the least that the shape's edge gives, so that it is an indication: measured
+    values need a film (ISO/PAS 5672).
+    """
+
+    signal, unit, view = Signal.CONTACT_PRESSURE, "1", "truth"
+    lowest = 0.0
+
+
+class KeepOut(Rule):
+    """How far a shape of the robot is inside a volume that it must stay out of [m].
+
+    Soft axes and zones of ISO 10218-1 5.12.3; SLP of IEC 61800-5-2.
+    """
+
+    signal, unit, section = Signal.KEEP_OUT, "m", "volumes"
+    least = Action.LIMIT
+
+
+class ToolOrientation(Rule):
+    """Angle between an axis of the tool and where it must point [rad].
+
+    Tool-orientation limit of makers' safety functions; what is on a spoon or in a cup
+    is spilled by tilt.
+    """
+
+    signal, unit, section = Signal.TOOL_ORIENTATION, "rad", "orientation"
+    least, lowest = Action.LIMIT, 0.0
+    by_push = True
 
 
 class ExtraAbove(Rule):
@@ -455,12 +617,107 @@ class ExtraBelow(Rule):
     """An extra that the rule names must not fall below the limit."""
 
     signal, unit = None, ""
+    sign = -1.0
 
 
 class ExtraAge(Rule):
     """Age of an extra that the rule names [s]: what is old is not known."""
 
     signal, unit, view = None, "s", "guard"
+    least, lowest = Action.STOP2, 0.0
+    sign = 0.0
+
+
+class LinkHealth(ExtraAbove):
+    """Age of the last heartbeat of a link that the machine depends on [s].
+
+    ISO 17757 remote stop; MoveIt Servo halts on commands older than 0.1 s and base
+    controllers after 0.25 to 0.5 s (measured defaults in the robotics sources).
+    """
+
+    unit, view = "s", "guard"
+    least, lowest = Action.STOP2, 0.0
+
+
+class PositionQuality(ExtraAbove):
+    """Uncertainty of the machine's own position [m]; ISO 17757 positioning."""
+
+    unit, view = "m", "guard"
+    least, lowest = Action.STOP2, 0.0
+
+
+class EnablingDevice(ExtraBelow):
+    """Enabling device of the person who supervises: 1 while held in its middle position.
+
+    Let go or pressed through stops. ISO 10218-1 5.8.3, IEC 60204-1 9.2.6.3: stop
+    category 0 or 1, so that starting again is a decision of its own.
+    """
+
+    unit, view = "1", "guard"
+    least = Action.STOP1
+
+
+class Battery(ExtraBelow):
+    """Charge that is left, as a share: so much that it still gets out of the way.
+
+    ISO 13482 5.2 (charging and battery), ISO 3691-4 4.9 (batteries).
+    """
+
+    unit, view = "1", "guard"
+    least = Action.SLOW
+
+
+class Payload(ExtraAbove):
+    """Mass that the robot carries [kg]; above the maker's figure nothing else holds."""
+
+    unit = "kg"
+    least, lowest = Action.LIMIT, 0.0
+
+
+class VacuumMargin(ExtraBelow):
+    """Holding force of the suction cups over the weight that hangs on them.
+
+    Static margin dp A / (m g); below it the load is put down, never let go
+    (ISO 10218-2 5.3.10, loss of gripping force).
+    """
+
+    unit = "1"
+    least = Action.STOP2
+
+
+class FallingLoad(ExtraAbove):
+    """Energy m g h with which a load could strike or struck somebody [J].
+
+    No force model covers a case that falls: mass and height over a person are judged.
+    """
+
+    unit = "J"
+    lowest = 0.0
+
+
+class BlockedExit(ExtraAbove):
+    """For how long the robot has stood in an exit or escape route [s]."""
+
+    unit = "s"
+    lowest = 0.0
+
+
+class Bumper(ExtraAbove):
+    """Pressure-sensitive bumper: 1 while pressed. ISO 3691-4 4.8.2: stop, no restart."""
+
+    unit, view = "1", "guard"
+    least, lowest = Action.STOP1, 0.0
+
+
+class Response(Rule):
+    """After a rule has been violated for a time, another quantity is within a limit.
+
+    Past-time form of "once A holds for T, B is below x": historically[0, T](A) implies
+    B <= x. Judged in the loop by counting steps, in verdicts as a formula of signal
+    temporal logic (:mod:`physai.evaluation.temporal`).
+    """
+
+    signal, unit = None, ""
 
 
 RULES: dict[str, type[Rule]] = {
@@ -505,6 +762,25 @@ RULES: dict[str, type[Rule]] = {
     "load_release": LoadRelease,
     "carrying_speed": CarryingSpeed,
     "load_tilt": LoadTilt,
+    "plausibility": Plausibility,
+    "period_overrun": PeriodOverrun,
+    "unexpected_motion": UnexpectedMotion,
+    "following": Following,
+    "joint_jerk": JointJerk,
+    "joint_effort": JointEffort,
+    "contact_pressure": ContactPressure,
+    "keep_out": KeepOut,
+    "tool_orientation": ToolOrientation,
+    "link_health": LinkHealth,
+    "position_quality": PositionQuality,
+    "enabling_device": EnablingDevice,
+    "battery": Battery,
+    "payload": Payload,
+    "vacuum_margin": VacuumMargin,
+    "falling_load": FallingLoad,
+    "blocked_exit": BlockedExit,
+    "bumper": Bumper,
+    "response": Response,
     "extra_above": ExtraAbove,
     "extra_below": ExtraBelow,
     "extra_age": ExtraAge,

@@ -22,7 +22,7 @@ from physai.config import Config, load
 from physai.errors import ConfigError, ContractError, RefusedError, suggest
 from physai.robot.description import Robot
 from physai.safety.kernel import Parameter
-from physai.safety.rules import RULES, Rule, Signal
+from physai.safety.rules import RULES, Response, Rule, Signal
 from physai.safety.sections import load_section
 from physai.types import Action, Array
 
@@ -51,9 +51,9 @@ class Text(Config):
 class LimitConfig(Config):
     """A limit with its unit and where it comes from."""
 
-    value: float
+    value: Annotated[float, Field(allow_inf_nan=False)]
     unit: str
-    source: Annotated[str, Field(min_length=1)]
+    source: Annotated[str, Field(min_length=1, pattern=r"\S")]
     confidence: Literal["high", "medium", "low", "project"]
 
 
@@ -62,6 +62,16 @@ class WindowConfig(Config):
 
     hold_s: NonNegative = 0.0
     release_s: NonNegative = 0.0
+
+
+class ResponseConfig(Config):
+    """After ``trigger`` has been violated for ``within_s``, ``judged`` is in the limit."""
+
+    trigger: str
+    """Id of the rule whose violation starts the clock."""
+    within_s: NonNegative
+    judged: str
+    """Id of the rule whose signal is held against this rule's own limit."""
 
 
 class VerdictConfig(Config):
@@ -85,8 +95,10 @@ class RuleConfig(Config):
     hazard: str
     principles: tuple[str, ...]
     extra: str | None = None
-    """Name of the extra, or true extra, that ``extra_above`` or ``extra_below`` judges;
-    a true extra is seen by the scorer alone."""
+    """Name of the extra, or true extra, that a rule about extras judges; a true extra
+    is seen by the scorer alone."""
+    response: ResponseConfig | None = None
+    """What a rule of the kind ``response`` connects."""
     limit: LimitConfig
     uncertainty: NonNegative = 0.0
     """Kept back from the limit by the guard, which sees estimates; not by the scorer."""
@@ -102,18 +114,65 @@ class RuleConfig(Config):
     def _known_rule(self) -> RuleConfig:
         if self.rule not in RULES:
             raise ValueError(f'unknown rule "{self.rule}"; {suggest(self.rule, RULES)}')
-        unit = RULES[self.rule].unit
-        if (RULES[self.rule].signal is None) != (self.extra is not None):
+        kind = RULES[self.rule]
+        if issubclass(kind, Response) != (self.response is not None):
             raise ValueError(
-                f'rule "{self.id}": extra belongs to extra_above and extra_below, and '
-                "they need it"
+                f'rule "{self.id}": response belongs to the kind response, which needs it'
             )
-        if unit and self.limit.unit != unit:
+        wants = kind.signal is None and not issubclass(kind, Response)
+        if wants != (self.extra is not None):
             raise ValueError(
-                f'the limit of rule "{self.rule}" is in {unit}, not in '
+                f'rule "{self.id}": extra belongs to rules about extras, and they need '
+                "it"
+            )
+        if kind.unit and self.limit.unit != kind.unit:
+            raise ValueError(
+                f'the limit of rule "{self.rule}" is in {kind.unit}, not in '
                 f"{self.limit.unit}"
             )
+        if self.limit.value - self.uncertainty < kind.lowest:
+            raise ValueError(
+                f'rule "{self.id}": the limit {self.limit.value:g} less the uncertainty '
+                f"{self.uncertainty:g} is below {kind.lowest:g}, the least that "
+                f"{self.rule} can be, so that it would never hold"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _sufficient_action(self) -> RuleConfig:
+        kind, action = RULES[self.rule], Action[self.action.upper()]
+        if kind.view == "truth" and action is not Action.NONE:
+            raise ValueError(
+                f'rule "{self.id}": the guard cannot see {self.rule}, only the scorer '
+                "can, so that its action must be none"
+            )
+        if action < kind.least:
+            raise ValueError(
+                f'rule "{self.id}": the action {self.action} is weaker than '
+                f"{kind.least.name.lower()}, the least for {self.rule} "
+                f"({_clause(kind)})"
+            )
+        if action.latches and self.window.release_s > 0.0:
+            raise ValueError(
+                f'rule "{self.id}": release_s {self.window.release_s:g} is never reached,'
+                f" since {self.action} latches until a person releases it; leave it out"
+            )
+        if self.window.release_s > _LONGEST_RELEASE_S:
+            raise ValueError(
+                f'rule "{self.id}": release_s {self.window.release_s:g} would hold for '
+                f"longer than {_LONGEST_RELEASE_S:g} s; give it stop1, which a person "
+                "releases"
+            )
+        return self
+
+
+def _clause(kind: type[Rule]) -> str:
+    """Return what a rule class says about itself, in one line."""
+    return (kind.__doc__ or "").strip().splitlines()[0].rstrip(".:")
+
+
+_LONGEST_RELEASE_S = 60.0
+"""A hold that takes longer to end is a stop (project choice)."""
 
 
 class SeparationConfig(Config):
@@ -200,6 +259,23 @@ class SafetySpec(Config):
         twice = {i for i in ids if ids.count(i) > 1}
         if twice:
             raise ValueError(f"rule ids must differ: {', '.join(sorted(twice))}")
+        for rule in self.rules:
+            if rule.response is None:
+                continue
+            others = [other.id for other in self.rules if other.response is None]
+            for key in ("trigger", "judged"):
+                named = getattr(rule.response, key)
+                if named not in others:
+                    raise ValueError(
+                        f'rule "{rule.id}": response.{key}: no rule "{named}"; '
+                        f"{suggest(named, others)}"
+                    )
+            judged = next(r for r in self.rules if r.id == rule.response.judged)
+            if rule.limit.unit != judged.limit.unit:
+                raise ValueError(
+                    f'rule "{rule.id}": the limit is in {rule.limit.unit}, and '
+                    f'"{judged.id}" is in {judged.limit.unit}'
+                )
         for name, values in self.sections.items():
             try:
                 load_section(name, values)
@@ -255,8 +331,11 @@ class CompiledSpec:
         permitted_contact_speed: (S,) power-and-force-limiting speed by segment [m/s].
         extras: Place of every extra by name.
         truth_extras: Place of every true extra by name.
-        judged_extras: For every rule about an extra, in order: its place, whether it is
-            a true extra, and the sign with which it counts (0: its age counts).
+        judged_extras: For every rule about an extra: place of its signal, place of the
+            extra, whether it is a true extra, and the sign with which it counts (0: its
+            age counts).
+        responses: For every response: place of its signal, the rule itself, the one that
+            triggers it, the one whose signal it judges, and after how many steps.
         tightened: What a session tightened: name to value.
     """
 
@@ -280,7 +359,8 @@ class CompiledSpec:
     permitted_contact_speed: Array
     extras: dict[str, int]
     truth_extras: dict[str, int]
-    judged_extras: tuple[tuple[int, bool, float], ...]
+    judged_extras: tuple[tuple[int, int, bool, float], ...]
+    responses: tuple[tuple[int, int, int, int, int], ...]
     tightened: dict[str, float]
 
     def tighten(self, *, reaction_time_s: float) -> CompiledSpec:
@@ -355,7 +435,8 @@ def compile_spec(
                         f"which the environment does not declare; "
                         f"{suggest(name, known)}"
                     )
-    sign = np.array([-1.0 if r.rule == "extra_below" else 1.0 for r in config.rules])
+    responses = _responses(config, rules, control_hz)
+    sign = np.array([-1.0 if rule.sign < 0.0 else 1.0 for rule in rules])
     limits = sign * np.array([rule.limit.value for rule in config.rules])
     kept = np.array([rule.uncertainty for rule in config.rules])
     steps = [(rule.window.hold_s, rule.window.release_s) for rule in config.rules]
@@ -390,7 +471,8 @@ def compile_spec(
         permitted_contact_speed=_contact_speed(config, robot, regions),
         extras={name: index for index, name in enumerate(extras)},
         truth_extras={name: index for index, name in enumerate(truth_extras)},
-        judged_extras=_judged(config, extras, truth_extras),
+        judged_extras=_judged(config, rules, extras, truth_extras),
+        responses=responses,
         tightened={},
     )
     for field in dataclasses.fields(compiled):
@@ -411,11 +493,12 @@ def _rule_of(
             f'{spec}: rule "{given.id}" needs "{given.extra}", which the environment '
             f"does not declare; {suggest(given.extra, [*extras, *truth_extras])}"
         )
-    if given.rule == "extra_age" and given.extra not in extras:
-        raise ConfigError(
-            f'{spec}: rule "{given.id}": the true extra "{given.extra}" has no age'
-        )
     if given.extra not in extras:
+        if rule.view == "guard":
+            raise ConfigError(
+                f'{spec}: rule "{given.id}": the true extra "{given.extra}" has no age '
+                f"and is hidden from the guard, so that {given.rule} cannot judge it"
+            )
         # Only what really happened can tell.
         rule.view = "truth"  # type: ignore[misc]
     return rule
@@ -433,20 +516,37 @@ def _signals(rules: tuple[Rule, ...]) -> np.ndarray[tuple[int], np.dtype[np.int6
     return np.array(places, dtype=np.int64)
 
 
-_SIGNS = {"extra_above": 1.0, "extra_below": -1.0, "extra_age": 0.0}
-"""How a rule counts its extra; 0 stands for the extra's age."""
-
-
 def _judged(
-    config: SafetySpec, extras: tuple[str, ...], truth_extras: tuple[str, ...]
-) -> tuple[tuple[int, bool, float], ...]:
+    config: SafetySpec,
+    rules: tuple[Rule, ...],
+    extras: tuple[str, ...],
+    truth_extras: tuple[str, ...],
+) -> tuple[tuple[int, int, bool, float], ...]:
     found = []
-    for rule in config.rules:
-        if rule.extra is None:
+    for given, rule, slot in zip(config.rules, rules, _signals(rules), strict=True):
+        if given.extra is None:
             continue
-        true = rule.extra not in extras
-        place = (truth_extras if true else extras).index(rule.extra)
-        found.append((place, true, _SIGNS[rule.rule]))
+        true = given.extra not in extras
+        place = (truth_extras if true else extras).index(given.extra)
+        found.append((int(slot), place, true, rule.sign))
+    return tuple(found)
+
+
+def _responses(
+    config: SafetySpec, rules: tuple[Rule, ...], control_hz: float
+) -> tuple[tuple[int, int, int, int, int], ...]:
+    ids = [given.id for given in config.rules]
+    found = []
+    for own, (given, slot) in enumerate(
+        zip(config.rules, _signals(rules), strict=True)
+    ):
+        if (r := given.response) is None:
+            continue
+        steps = math.ceil(r.within_s * control_hz - 1e-9)
+        trigger, judged = ids.index(r.trigger), ids.index(r.judged)
+        # What must not fall below a limit is kept with the other sign.
+        rules[own].sign = rules[judged].sign  # type: ignore[misc]
+        found.append((int(slot), own, trigger, judged, steps))
     return tuple(found)
 
 

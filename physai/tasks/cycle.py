@@ -100,7 +100,7 @@ class Cycle:
         self.limit = 0
         self._actions = len(self.spaces.action_names)
         self._potential = 0.0
-        self._ended = True
+        self._ended, self._powered = True, True
 
     def reset(self, scenario: Scenario) -> npt.NDArray[np.float32]:
         """Start an episode.
@@ -127,7 +127,7 @@ class Cycle:
             self.state.sequence,
         )
         self._potential = self.task.reward(truth, nothing).potential
-        self.steps, self._ended = 0, False
+        self.steps, self._ended, self._powered = 0, False, True
         self.observation = self.task.observe(self.state)
         return self.observation
 
@@ -148,6 +148,8 @@ class Cycle:
         shown, before = self.observation, self.state
         asked = self.task.decode(given, before)
         certified, decision = self._certify(before, asked)
+        if decision.action is Action.STOP0 and self.mode is GuardMode.ON:
+            self._remove_power()
         sent = self.plant.apply(certified)
         self.plant.advance()
         self.state = self.plant.read()
@@ -235,7 +237,16 @@ class Cycle:
         if self.mode is GuardMode.OFF:
             return asked, _NOBODY
         certified, decision = self.guard.certify(state, asked)
-        return (certified if self.mode is GuardMode.ON else asked), decision
+        if self.mode is GuardMode.ON:
+            return certified, decision
+        self.guard.follow(asked)
+        return asked, decision
+
+    def _remove_power(self) -> None:
+        """Stop by category 0, once: a drive that does not obey is not asked to brake."""
+        if self._powered:
+            self._powered = False
+            self.plant.stop(0)
 
     def _stands(self, velocity: Array) -> bool:
         """Return whether the robot stands still, but for the noise of a speed."""

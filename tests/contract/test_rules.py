@@ -20,8 +20,8 @@ def test_a_rule_class_says_what_it_judges(name: str) -> None:
     rule = RULES[name]
     assert rule.__doc__ and len(rule.__doc__) > 30
     if rule.signal is None:
-        # The specification says it, with the name of the extra; an age is in seconds.
-        assert rule.unit in ("", "s")
+        # The specification says it, with the name of the extra, where the rule does not.
+        assert rule.unit in ("", "s", "m", "1", "kg", "J")
     else:
         assert rule.signal in set(Signal)
         assert rule.signal is not Signal.COUNT
@@ -76,11 +76,19 @@ def test_margins_fall_one_for_one_with_their_signal(env_id: str) -> None:
             )
         )
         monitor, spec = cycle.guard.monitor, cycle.spec
+        monitor.reset()
         before = monitor.update(cycle.state).copy()
         assert np.isfinite(before).all()
         for index, rule in enumerate(spec.rules):
             signal = int(spec.signal[index])
+            monitor.reset()
             monitor.update(cycle.state)
+            given = spec.config.rules[index]
+            sign = -1.0 if rule.sign < 0 else 1.0
+            expected = (
+                sign * given.limit.value - given.uncertainty - monitor.signals[signal]
+            ) / given.scale
+            assert rule.view == "truth" or before[index] == pytest.approx(expected)
             monitor.signals[signal] += 2.0 * spec.scale[index]
             monitor._margins()
             if rule.view == "truth":

@@ -205,10 +205,11 @@ def test_force_ratio_agrees_with_the_safety_kernel(
         episode = make_episode(touches={4: {area: touch}})
         truth = episode.truth(4)
         assert truth is not None
-        c, out = truth.contact, np.zeros(3)
+        c, out = truth.contact, np.zeros(4)
         contact_ratio(
             c.force_peak_n,
             c.force_mean_n,
+            c.pressure_n_per_cm2,
             c.age_s,
             c.robot_normal_speed_m_s,
             c.person_normal_speed_m_s,
@@ -217,6 +218,7 @@ def test_force_ratio_agrees_with_the_safety_kernel(
             bounds.utensil,
             bounds.quasistatic_n,
             bounds.transient_n,
+            np.full(30, 100.0),
             bounds.permitted,
             bounds.frailty_factor,
             bounds.mouth_n,

@@ -66,7 +66,7 @@ def make_state(robot, q=None, qd=None, people=None, **changes):
         sequence=0,
         actuator_position=q,
         actuator_velocity=qd,
-        actuator_effort=np.full(n, np.nan),
+        actuator_effort=np.zeros(n),
         actuator_age_s=0.0,
         base_pose_in_world=BASE,
         base_twist_in_world=np.zeros(6),

@@ -23,15 +23,18 @@ __all__ = ["SECTIONS", "Section", "load_section"]
 SECTIONS: Mapping[str, str] = MappingProxyType(
     {
         "areas": "physai.safety.sections.areas:Areas",
+        "carrying": "physai.safety.sections.carrying:Carrying",
         "crossing": "physai.safety.sections.crossing:Crossing",
+        "drives": "physai.safety.sections.drives:Drives",
         "envelope": "physai.safety.sections.envelope:Envelope",
         "fence": "physai.safety.sections.fence:Fence",
         "field": "physai.safety.sections.field:ProtectiveField",
         "load": "physai.safety.sections.load:Load",
+        "orientation": "physai.safety.sections.orientation:Orientation",
         "sector": "physai.safety.sections.sector:Sector",
         "services": "physai.safety.sections.services:Services",
-        "carrying": "physai.safety.sections.carrying:Carrying",
         "stability": "physai.safety.sections.stability:Stability",
+        "volumes": "physai.safety.sections.volumes:Volumes",
     }
 )
 """Name in the YAML to class."""

@@ -174,6 +174,9 @@ class Section(ABC):
         """
         self.extras = dict(extras)
 
+    def follow(self, velocity: Array) -> None:
+        """Learn the (n,) command that was really sent; most sections need not know."""
+
     @abstractmethod
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Measure and cap.

@@ -1,0 +1,191 @@
+"""Volumes: boxes in the world that no shape of the robot enters.
+
+A row per near volume and shape keeps the approach to the box below the speed that stops
+before it, v Tr + v^2 / 2a = way left (soft axes of ISO 10218-1 5.12.3). Inside, only
+the way out is open.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numba
+import numpy as np
+from pydantic import Field, model_validator
+
+from physai.config import Config
+from physai.errors import ConfigError, suggest
+from physai.robot.description import Robot
+from physai.robot.kinematics import Kinematics
+from physai.safety.rules import Signal
+from physai.safety.sections.section import Caps, Section, stopping_speed
+from physai.types import Array, State
+
+__all__ = ["VolumeConfig", "Volumes", "VolumesValues", "nearest_in_box"]
+
+Point = tuple[float, float, float]
+
+_HALVINGS = 48
+_ROWS = 6
+"""Rows that all volumes together may ask for: the nearest pairs."""
+
+
+class VolumeConfig(Config):
+    """One box."""
+
+    name: str
+    minimum_m: Point
+    """In the world."""
+    maximum_m: Point
+
+    @model_validator(mode="after")
+    def _ordered(self) -> VolumeConfig:
+        if not all(a < b for a, b in zip(self.minimum_m, self.maximum_m, strict=True)):
+            raise ValueError(f'volume "{self.name}": minimum_m must be below maximum_m')
+        return self
+
+
+class VolumesValues(Config):
+    """Section ``volumes``."""
+
+    keep_out: Annotated[tuple[VolumeConfig, ...], Field(min_length=1)]
+    links: tuple[str, ...] = ()
+    """Links whose shapes are judged; all if empty. A robot's pedestal may stand in a
+    volume that the rest must stay out of."""
+    deceleration_m_s2: Annotated[float, Field(gt=0.0)]
+    """Of every shape, in the worst posture."""
+    margin_m: Annotated[float, Field(ge=0.0)]
+    """Kept by the guard, for the error of the robot's pose."""
+    source: str
+
+
+@numba.njit(cache=True)
+def nearest_in_box(capsule: Array, low: Array, high: Array, out: Array) -> float:
+    """Find where a capsule is nearest to a box.
+
+    The distance of a point to a box is convex along the capsule's axis, so that its
+    minimum is found by bisection of its slope.
+
+    Args:
+        capsule: (7,) both ends and radius [m].
+        low: (3,) corner of the box [m].
+        high: (3,).
+        out: (6,) out: point on the axis, and unit direction from box to point; inside,
+            the direction of the shortest way out.
+
+    Returns:
+        Distance of the surfaces [m]; inside, minus the way out.
+    """
+    a, b = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        t = 0.5 * (a + b)
+        slope = 0.0
+        for r in range(3):
+            along = capsule[3 + r] - capsule[r]
+            x = capsule[r] + t * along
+            outside = max(x - high[r], 0.0) - max(low[r] - x, 0.0)
+            slope += outside * along
+        if slope > 0.0:
+            b = t
+        elif slope < 0.0:
+            a = t
+        else:
+            break
+    t = 0.5 * (a + b)
+    square = 0.0
+    for r in range(3):
+        x = capsule[r] + t * (capsule[3 + r] - capsule[r])
+        out[r] = x
+        out[3 + r] = max(x - high[r], 0.0) - max(low[r] - x, 0.0)
+        square += out[3 + r] ** 2
+    if square > 0.0:
+        distance = np.sqrt(square)
+        for r in range(3):
+            out[3 + r] /= distance
+        return float(distance - capsule[6])
+    # The axis is inside: the shortest way out of the box, for its deepest point.
+    best = -np.inf
+    for r in range(3):
+        lower = min(capsule[r], capsule[3 + r]) - low[r]
+        upper = high[r] - max(capsule[r], capsule[3 + r])
+        for sign, way in ((-1.0, lower), (1.0, upper)):
+            # The whole axis must leave on that side.
+            length = abs(capsule[3 + r] - capsule[r])
+            depth = -(way + length)
+            if depth > best:
+                best = depth
+                out[3], out[4], out[5] = 0.0, 0.0, 0.0
+                out[3 + r] = sign
+    return float(best - capsule[6])
+
+
+class Volumes(Section):
+    """Rows toward boxes; see the module.
+
+    Raises:
+        ConfigError: If a link that shall be judged is none of the robot's.
+    """
+
+    Values: ClassVar[type[Config]] = VolumesValues
+
+    def __init__(
+        self,
+        values: VolumesValues,
+        robot: Robot,
+        truth_view: bool,
+        caps: Caps,
+        reaction_time_s: float,
+    ) -> None:
+        super().__init__(values, robot, truth_view, caps, reaction_time_s)
+        links = robot.tree.link_names
+        for name in values.links:
+            if name not in links:
+                raise ConfigError(
+                    f'sections.volumes.links: {robot.name} has no link "{name}"; '
+                    f"{suggest(name, links)}"
+                )
+        kept = 0.0 if truth_view else values.margin_m
+        self._low = np.array([v.minimum_m for v in values.keep_out]) - kept
+        self._high = np.array([v.maximum_m for v in values.keep_out]) + kept
+        self._deceleration = values.deceleration_m_s2
+        self._shapes = [
+            shape
+            for shape, link in enumerate(robot.shapes.link)
+            if not values.links or links[link] in values.links
+        ]
+        self._kind = caps.kind("keep_out")
+        self._found = np.zeros((len(self._low) * len(self._shapes), 7))
+        self._order = np.array(self._shapes, dtype=np.int64)
+
+    def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
+        """Ask for rows toward the nearest volumes; tell how deep a shape is in one."""
+        capsules = kinematics.capsules()
+        _distances(capsules, self._order, self._low, self._high, self._found)
+        signals[Signal.KEEP_OUT] = -float(self._found[:, 6].min())
+        if self.truth_view:
+            return
+        count = len(self._shapes)
+        for place in np.argsort(self._found[:, 6])[:_ROWS].tolist():
+            near = self._found[place]
+            free = float(near[6])
+            limit = stopping_speed(free, self._deceleration, self.reaction_time_s)
+            if limit > _NO_CONCERN_M_S:
+                break
+            link = int(self.robot.shapes.link[self._shapes[place % count]])
+            jacobian = kinematics.jacobian(link, near[:3])
+            self.caps.row(-(near[3:6] @ jacobian[:3]), limit, self._kind)
+
+
+@numba.njit(cache=True)
+def _distances(
+    capsules: Array, shapes: Array, low: Array, high: Array, out: Array
+) -> None:
+    """Write (V * R, 7) point, direction and distance of every volume and shape."""
+    for v in range(low.shape[0]):
+        for k in range(shapes.shape[0]):
+            row = out[v * shapes.shape[0] + k]
+            row[6] = nearest_in_box(capsules[shapes[k]], low[v], high[v], row[:6])
+
+
+_NO_CONCERN_M_S = 4.0
+"""No shape of an arm is faster: farther away a row never binds."""

@@ -166,4 +166,4 @@ def _bound(
         for i in range(row.shape[0]):
             # What turns about the wanted direction itself does not tilt.
             row[i] = np.inf if row[i] < 0.02 else out[1] / spread
-    return near
+    return bool(near)

@@ -174,7 +174,7 @@ class Section(ABC):
         """
         self.extras = dict(extras)
 
-    def follow(self, velocity: Array) -> None:
+    def follow(self, velocity: Array) -> None:  # noqa: B027
         """Learn the (n,) command that was really sent; most sections need not know."""
 
     @abstractmethod

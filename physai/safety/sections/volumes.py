@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from physai.config import Config
@@ -178,7 +179,11 @@ class Volumes(Section):
 
 @numba.njit(cache=True)
 def _distances(
-    capsules: Array, shapes: Array, low: Array, high: Array, out: Array
+    capsules: Array,
+    shapes: npt.NDArray[np.int64],
+    low: Array,
+    high: Array,
+    out: Array,
 ) -> None:
     """Write (V * R, 7) point, direction and distance of every volume and shape."""
     for v in range(low.shape[0]):

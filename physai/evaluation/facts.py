@@ -35,6 +35,9 @@ class RuleFacts:
         scale: One unit of the normalised margin, in ``unit``.
         source: Where the limit comes from.
         principles: Principles that it serves.
+        response: For a response, the rules that it connects (``trigger``, ``judged``),
+            after how long (``within_s``), and the margin that the judged rule must then
+            keep (``threshold``).
     """
 
     id: str
@@ -51,6 +54,7 @@ class RuleFacts:
     scale: float = 1.0
     source: str = ""
     principles: tuple[str, ...] = ()
+    response: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -86,6 +90,19 @@ def rule_facts(spec: CompiledSpec) -> tuple[RuleFacts, ...]:
             scale=config.scale,
             source=config.limit.source,
             principles=config.principles,
+            response=_response(spec, own),
         )
-        for config, rule in zip(spec.config.rules, spec.rules, strict=True)
+        for own, (config, rule) in enumerate(
+            zip(spec.config.rules, spec.rules, strict=True)
+        )
     )
+
+
+def _response(spec: CompiledSpec, own: int) -> dict[str, Any] | None:
+    given = spec.config.rules[own].response
+    if given is None:
+        return None
+    judged = spec.rule_names.index(given.judged)
+    # The judged margin is (limit - signal) / scale of its own limit, not of this one.
+    spare = spec.truth_limit[judged] - spec.truth_limit[own]
+    return {**given.model_dump(), "threshold": float(spare / spec.scale[judged])}

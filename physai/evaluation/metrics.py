@@ -23,6 +23,7 @@ import numpy.typing as npt
 from physai.errors import ContentError, RecordError
 from physai.evaluation.facts import RuleFacts
 from physai.evaluation.forces import MOVED_M_S, ForceLimits, force_ratios
+from physai.evaluation.temporal import judge_responses
 from physai.record.episode import Episode
 from physai.types import AREA_COUNT, MOUTH_AREA, Action, Array
 
@@ -194,6 +195,7 @@ def measure(
     header, truth = episode.header, episode.has_truth
     if margins is None:
         margins = _stored_margins(episode)
+    margins = _with_responses(margins, episode, rules)
     hard, violations, unjudged = _judge(margins, rules, header, truth)
     worst = _smallest(margins, rules, truth)
     contacts = _contacts(episode)
@@ -245,6 +247,20 @@ def _stored_margins(episode: Episode) -> Array:
     name = "truth_margins" if "truth_margins" in episode.column_names else "margins"
     values: Array = episode.column(name)
     return values
+
+
+def _with_responses(
+    margins: Array, episode: Episode, rules: Sequence[RuleFacts]
+) -> Array:
+    """Judge responses by what the guard saw and what truly happened."""
+    if not any(rule.response for rule in rules):
+        return margins
+    header = episode.header
+    guarded = header.get("guard_mode") != "off" and "truth_margins" in episode.column_names
+    stored = [str(rule.get("id")) for rule in header.get("rules") or ()]
+    seen = episode.column("margins") if guarded else None
+    rate = float(header.get("control_hz") or 20.0)
+    return judge_responses(margins, seen, rules, stored, rate)
 
 
 def _judge(

@@ -152,7 +152,8 @@ class Guard:
         action, rule = self._worst_active()
         faulty = self._faulty_command(command)
         if backwards or faulty:
-            action, rule = Action.STOP1, "input_integrity"
+            if action < Action.STOP1:
+                action, rule = Action.STOP1, "input_integrity"
             margins[self._index["input_integrity"]] = -1.0
         self.latch.engage(action, rule, self._clock)
         if self.latch.engaged:

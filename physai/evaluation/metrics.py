@@ -256,7 +256,9 @@ def _with_responses(
     if not any(rule.response for rule in rules):
         return margins
     header = episode.header
-    guarded = header.get("guard_mode") != "off" and "truth_margins" in episode.column_names
+    guarded = (
+        header.get("guard_mode") != "off" and "truth_margins" in episode.column_names
+    )
     stored = [str(rule.get("id")) for rule in header.get("rules") or ()]
     seen = episode.column("margins") if guarded else None
     rate = float(header.get("control_hz") or 20.0)

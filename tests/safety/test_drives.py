@@ -79,9 +79,7 @@ def test_an_arm_that_goes_on_after_a_stop_loses_its_power(robot, guard):
     arm = Arm(robot)
     run(guard, arm, 4.0 * SLOW, 20)
     kept = arm.qd.copy()
-    decisions = run(
-        guard, arm, np.full(7, np.nan), 20, lambda step, sent: kept.copy()
-    )
+    decisions = run(guard, arm, np.full(7, np.nan), 20, lambda step, sent: kept.copy())
     assert decisions[0].action is Action.STOP1
     assert decisions[-1].action is Action.STOP0
 

@@ -212,8 +212,10 @@ def test_the_answer_equals_an_independent_solvers(cycle) -> None:
     rng, compared = np.random.default_rng(7), 0
     state = cycle.state
     middle = state.people[:, :, :3].mean(axis=(0, 1)) - state.tool_pose_in_world[:3]
-    for attempt in range(1000):
-        if attempt % 100 == 0:
+    placed = state
+    guard.monitor.update(placed)
+    for attempt in range(1600):
+        if attempt >= 600 and attempt % 100 == 0:
             # Somebody else's place, nearer or farther.
             heading, away = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.5, 2.0)
             shift = away * np.array([np.cos(heading), np.sin(heading), 0.0]) - middle
@@ -237,7 +239,14 @@ def test_the_answer_equals_an_independent_solvers(cycle) -> None:
         fast = np.linalg.norm(blocks @ start, axis=1)
         if (fast > d.caps[:caps]).any():
             continue
-        expected = quadprog.solve_qp(np.eye(n), start, -a.T, -b)[0]
+        try:
+            expected = quadprog.solve_qp(np.eye(n), start, -a.T, -b)[0]
+        except ValueError:
+            # Only slowing down is left, which the bound on acceleration never forbids.
+            slowed = solution.velocity
+            assert (d.rows[:total] @ slowed <= d.limits[:total] + 1e-6).all()
+            assert (np.abs(slowed) <= np.abs(asked) + 1e-9).all()
+            continue
         if (np.linalg.norm(blocks @ expected, axis=1) < d.caps[:caps]).all():
             np.testing.assert_allclose(solution.velocity, expected, atol=1e-6)
             compared += 1

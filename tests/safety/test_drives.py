@@ -149,9 +149,7 @@ def test_more_than_two_missed_periods_stop(robot, guard, missed, stops):
 
 
 def test_an_effort_that_is_promised_and_missing_holds(robot, guard):
-    (decision,) = run(
-        guard, Arm(robot), np.zeros(7), 1, actuator_effort=np.full(7, np.nan)
-    )
+    run(guard, Arm(robot), np.zeros(7), 1, actuator_effort=np.full(7, np.nan))
     assert not guard.monitor.margins[guard.spec.rule_names.index("joint_effort")] >= 0
     decisions = run(
         guard, Arm(robot), np.zeros(7), 8, actuator_effort=np.full(7, np.nan)
@@ -192,5 +190,5 @@ def test_an_unknown_actuator_is_named(robot):
     from physai.safety.sections.section import Caps
 
     values = DrivesValues(window_s=0.1, following=("panda_joint9",), source="test")
-    with pytest.raises(ConfigError, match="panda_joint9.*panda_joint"):
+    with pytest.raises(ConfigError, match=r"panda_joint9.*panda_joint"):
         Drives(values, robot, False, Caps(7), 0.1)

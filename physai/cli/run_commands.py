@@ -123,7 +123,10 @@ def _register_bench(commands: Any) -> None:
         help="instead: one row per environment: expert, adversary, speed, memory",
     )
     parser.add_argument(
-        "--count", type=count, default=200, metavar="N", help="episodes of --tasks"
+        "--count",
+        type=count,
+        metavar="N",
+        help="episodes of --tasks (200) and of --domain (2,995)",
     )
     parser.add_argument(
         "--only",
@@ -138,6 +141,25 @@ def _register_bench(commands: Any) -> None:
     )
     parser.add_argument(
         "--workers", type=count, default=2, metavar="N", help="processes of --guard"
+    )
+    parser.add_argument(
+        "--domain",
+        metavar="NAME",
+        help="of --guard: every task of a domain (care, construction, logistics) "
+        "against chance, script and frozen adversaries, on fresh seeds",
+    )
+    parser.add_argument(
+        "--adversaries",
+        default="benchmarks/adversaries",
+        metavar="DIR",
+        help="of --domain: where they are (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--round",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="of --domain: which fresh seeds; another one after each mend of the guard",
     )
     parser.add_argument(
         "--episodes",
@@ -319,16 +341,31 @@ def bench(options: argparse.Namespace) -> int:
         if Path(options.out).is_dir():
             raise ContentError(f"{options.out}: is a folder; --out names a file here")
     if options.guard:
-        from physai.evaluation.challenge import challenge_guard
+        from physai.evaluation.challenge import (
+            DOMAIN_EPISODES,
+            challenge_domain,
+            challenge_guard,
+        )
         from physai.provenance import environment_record
 
         check_writable(options.episodes, "--episodes")
-        result = challenge_guard(
-            options.suite,
-            workers=options.workers,
-            out=options.episodes,
-            progress=not options.json,
-        )
+        if options.domain:
+            result = challenge_domain(
+                options.domain,
+                options.adversaries,
+                options.round,
+                options.count or DOMAIN_EPISODES,
+                workers=options.workers,
+                out=options.episodes,
+                progress=not options.json,
+            )
+        else:
+            result = challenge_guard(
+                options.suite,
+                workers=options.workers,
+                out=options.episodes,
+                progress=not options.json,
+            )
         result["environment"] = environment_record()
     elif options.tasks:
         from physai.task_table import run_task_table
@@ -336,10 +373,11 @@ def bench(options: argparse.Namespace) -> int:
 
         for name in options.only or ():
             load_environment(name)
+        number = options.count or 200
         result = run_task_table(
             options.only,
-            options.count,
-            max(1, options.count // 4),
+            number,
+            max(1, number // 4),
             progress=not options.json,
             kept=_earlier_rows(options.out),
             save=lambda table: _write_table(options.out, table),

@@ -43,6 +43,7 @@ __all__ = [
     "ViolationEnv",
     "learn_adversary",
     "search_adversary",
+    "write_contract",
 ]
 
 FloatArray = npt.NDArray[np.float32]
@@ -310,7 +311,7 @@ def search_adversary(
             rated.append((float(np.mean(lows)), candidate))
         policy.set(min(rated, key=lambda entry: entry[0])[1])
         policy.save(file)
-        _write_contract(env.cycle, file)
+        write_contract(env.cycle, file)
     finally:
         env.close()
     made.seconds = time.perf_counter() - start
@@ -364,7 +365,7 @@ def learn_adversary(
         )
         model.learn(steps)
         export_onnx(model, normalized, file)
-        _write_contract(env.cycle, file)
+        write_contract(env.cycle, file)
     finally:
         normalized.close()
     made.seconds = time.perf_counter() - start
@@ -399,8 +400,13 @@ def _standard_linear(env: ViolationEnv, seed: int) -> LinearPolicy:
     return LinearPolicy(values.mean(axis=0).astype(np.float32), scale, size[0])
 
 
-def _write_contract(cycle: Cycle, file: Path) -> None:
-    """Write the contract beside a policy; it names no guard, since it attacks any."""
+def write_contract(cycle: Cycle, file: Path) -> None:
+    """Write the contract beside a policy; it names no guard, since it attacks any.
+
+    Args:
+        cycle: A cycle of its environment.
+        file: The ONNX file.
+    """
     contract = PolicyContract(
         environment=cycle.environment.id,
         observation_names=cycle.spaces.observation_names,

@@ -182,26 +182,25 @@ DEMANDS = (
 
 def drop_section_caps(kind: str) -> None:
     """Let a section ask for nothing: its caps, rows and demands on the tool are gone."""
-    from physai.safety.sections import section as module
+    from physai.safety import monitor as module
 
-    original = module.Caps.kind
+    more = module.Monitor._measure_more
 
-    def kinds(self: Any, rule: str) -> int:
-        number = original(self, rule)
-        return -7 if rule == kind else number
+    def later(self: Any, state: Any, truth: Any) -> None:
+        more(self, state, truth)
+        caps = self.caps
+        if kind not in caps.kinds:
+            return
+        own = caps.kinds.index(kind)
+        mine = caps.rule == own
+        caps.upper[mine], caps.lower[mine], caps.rule[mine] = np.inf, -np.inf, -1
+        for place in range(int(caps.row_count[0])):
+            if caps.row_rule[place] == own:
+                caps.rows[place, :-1], caps.rows[place, -1] = 0.0, 1e6
+        if caps.tool_rule == own:
+            caps.tool_floor[:], caps.tool_rule = -np.inf, -1
 
-    def guarded(name: str, place: int) -> None:
-        function = getattr(module.Caps, name)
-
-        def call(self: Any, *given: Any) -> None:
-            if given[place] != -7:
-                function(self, *given)
-
-        setattr(module.Caps, name, call)
-
-    module.Caps.kind = kinds  # type: ignore[method-assign]
-    for name, place in (("cap", 3), ("row", 2), ("keep_tool", 2)):
-        guarded(name, place)
+    module.Monitor._measure_more = later  # type: ignore[method-assign]
 
 
 def mutate_guard(what: str) -> None:

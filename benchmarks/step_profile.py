@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from physai.bench import _cycle
+from physai.plant import bullet
 from physai.provenance import environment_record
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
@@ -84,7 +85,8 @@ def watch(profile: Profile, cycle: Cycle) -> None:
     """Wrap what a step of an arm beside a person consists of."""
     plant: Any = cycle.plant
     for thing, name, label in (
-        (plant.dynamics, "step", "Bullet: stepSimulation"),
+        (bullet.pybullet, "stepSimulation", "Bullet: stepSimulation"),
+        (plant.dynamics, "step", "engine: order of a physics step"),
         (plant.dynamics, "read", "Bullet: read joints"),
         (plant.dynamics, "set_velocity", "Bullet: set motors"),
         (plant.kinematics, "update", "kinematics of the true posture"),
@@ -120,7 +122,8 @@ def watch(profile: Profile, cycle: Cycle) -> None:
         profile.wrap(plant._lidar, "observe", "lidar")
     base = getattr(plant.dynamics, "_base", None)
     if base is not None:
-        profile.wrap(base.traction, "press", "engine: forces of the ground")
+        profile.wrap(base, "press", "engine: forces of the ground")
+        profile.wrap(base, "advance", "engine: pose of the base")
     for person in plant.people:
         profile.wrap(person, "advance", "people: motion")
 

@@ -82,6 +82,8 @@ class BulletDynamics:
         count, joints = len(robot.actuator_names), len(self._joints)
         self._first = count - joints
         self._stepped = False
+        self._targets: list[float] = []
+        """What the motors were told last; empty where they must be told anew."""
         self._efforts = [float(value) for value in robot.effort_max[self._first :]]
         self.position, self.velocity = np.zeros(count), np.zeros(count)
         self.effort = np.zeros(count)
@@ -186,6 +188,7 @@ class BulletDynamics:
         if self.objects is not None:
             self.objects.clear()
         self._stepped = False
+        self._targets = []
         zero = [[0.0]] * len(self._joints)
         self._call(
             pybullet.resetJointStatesMultiDof,
@@ -226,14 +229,19 @@ class BulletDynamics:
 
     def set_velocity(self, target: Array) -> None:
         """Set the (n,) velocity targets of the motors, within the maker's torque."""
+        speeds = target.tolist()
         if self._base is not None:
-            self._base.traction.set_velocity(target[0], target[1])
-            target = target[2:]
+            self._base.traction.set_velocity(speeds[0], speeds[1])
+            speeds = speeds[2:]
+        if speeds == self._targets:
+            # A motor keeps its target, so that telling it again changes nothing.
+            return
+        self._targets = speeds
         pybullet.setJointMotorControlArray(
             self._body,
             self._joints,
             pybullet.VELOCITY_CONTROL,
-            targetVelocities=target.tolist(),
+            targetVelocities=speeds,
             forces=self._efforts,
             physicsClientId=self._client,
         )

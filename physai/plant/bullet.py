@@ -266,7 +266,7 @@ class BulletDynamics:
         self._stepped = self._stepped or count > 0
         for _ in range(count):
             if base is None:
-                step(physicsClientId=client)
+                step(client)
                 if objects is not None and objects.attached >= 0:
                     objects.feel()
                 continue
@@ -274,7 +274,7 @@ class BulletDynamics:
                 self._read_joints()
                 base.refresh(self.position)
             base.press()
-            step(physicsClientId=client)
+            step(client)
             if objects is not None and objects.attached >= 0:
                 objects.feel()
             base.advance()
@@ -294,11 +294,12 @@ class BulletDynamics:
         states = pybullet.getJointStates(
             self._body, self._joints, physicsClientId=self._client
         )
+        position, velocity, effort = self.position, self.velocity, self.effort
         for i, state in enumerate(states, self._first):
-            self.position[i] = state[0]
-            self.velocity[i] = state[1]
+            position[i], velocity[i], _, effort[i] = state
+        if not self._stepped:
             # Right after a reset the engine still has the torques of what was before.
-            self.effort[i] = state[3] if self._stepped else 0.0
+            effort[self._first :] = 0.0
 
     def close(self) -> None:
         """Disconnect; twice does no harm."""

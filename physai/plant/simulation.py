@@ -438,7 +438,8 @@ class SimulatedPlant:
         for j in range(first, end):
             if not self._fresh:
                 dynamics.read()
-                self._follow()
+                if self._mobile is not None:
+                    k.set_base(self._mobile.base_pose)
             process.act(dynamics, k, self.substep_s)
             if j < count:
                 dynamics.set_velocity(self._set_points[j])

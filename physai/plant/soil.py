@@ -112,6 +112,24 @@ class Soil:
         self.forces = np.zeros((dk.FORCES, 6))
         self.reset()
 
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """What :func:`physai.plant.digging_kernel.dig` takes besides pose and time,
+        in its order.
+        """
+        return (
+            self.bank_m,
+            self.loose_m,
+            self._p,
+            self._s,
+            self._f,
+            self._w,
+            self._step,
+            self._n,
+            self._box,
+            self.forces,
+        )
+
     def reset(
         self,
         generator: np.random.Generator | None = None,

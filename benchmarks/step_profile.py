@@ -89,7 +89,7 @@ def watch(profile: Profile, cycle: Cycle) -> None:
         (plant.dynamics, "step", "engine: order of a physics step"),
         (plant.dynamics, "read", "Bullet: read joints"),
         (plant.dynamics, "set_velocity", "Bullet: set motors"),
-        (plant.kinematics, "update", "kinematics of the true posture"),
+        (plant, "_follow", "kinematics of the true posture"),
         (plant._tracker, "observe", "body tracker"),
         (plant._process, "look", "process: sensors"),
         (plant._process, "advance", "process: advance"),

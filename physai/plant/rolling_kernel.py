@@ -65,6 +65,7 @@ class Rolling(NamedTuple):
         up: (2,) most that they gain in a step.
         down: (2,) most that they lose.
         forces: (4,) of the drive: driving, braking, holding [N], slip in yaw.
+        most: (3,) fastest forward speed and yaw rate, smallest turning radius.
         steering: (3,) wheelbase [m] (0: not steered), largest angle, change in a step.
         angle: (1,) of the steered axle.
         target: (W,) speed of the driven wheels' rims [m/s].
@@ -97,6 +98,7 @@ class Rolling(NamedTuple):
     up: Array
     down: Array
     forces: Array
+    most: Array
     steering: Array
     angle: Array
     target: Array
@@ -108,7 +110,7 @@ class Rolling(NamedTuple):
     grid: Array
 
 
-_FIXED, _EACH = 101, 23
+_FIXED, _EACH = 102, 23
 
 
 def rolling_length(wheels: int) -> int:
@@ -160,6 +162,7 @@ def rolling_of(buffer: Array, wheels: int) -> Rolling:
         buffer[82:84],
         buffer[84:86],
         buffer[86:90],
+        buffer[99:102],
         buffer[90:93],
         buffer[93:94],
         target,
@@ -182,9 +185,20 @@ def steering_for(asked: Array, steering: Array, last: float) -> float:
 
 
 @numba.njit(cache=True)
+def _limit(asked: Array, most: Array) -> None:
+    """Bring forward speed and yaw rate within what the base may do."""
+    asked[0] = min(max(asked[0], -most[0]), most[0])
+    asked[1] = min(max(asked[1], -most[1]), most[1])
+    if most[2] > 0.0:
+        turn = abs(asked[0]) / most[2]
+        asked[1] = min(max(asked[1], -turn), turn)
+
+
+@numba.njit(cache=True)
 def _advance_drive(r: Rolling) -> None:
     """Ramp the drive by one step: speeds, steering, wheel speeds, force limits."""
     asked, speed, steering = r.asked, r.speed, r.steering
+    _limit(asked, r.most)
     slower = False
     for k in (1, 0):
         slower = asked[k] * speed[k] < 0.0 or abs(asked[k]) < abs(speed[k])

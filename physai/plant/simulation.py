@@ -26,6 +26,7 @@ from physai.plant.ground import Ground
 from physai.plant.lidar import Lidar, mounted_lidar
 from physai.plant.motion import (
     closing_speed,
+    follow,
     middle_velocity,
     place_between,
     ramp,
@@ -328,9 +329,11 @@ class SimulatedPlant:
         self._fresh = True
 
     def _follow(self) -> None:
-        if self._mobile is not None:
-            self.kinematics.set_base(self._mobile.base_pose)
-        self.kinematics.update(self.dynamics.position)
+        """Place the kinematics where the engine has the robot."""
+        moves = self._mobile is not None
+        pose = self._mobile.base_pose if self._mobile is not None else self.base_pose
+        k = self.kinematics
+        follow(pose, moves, self.dynamics.position, k.buffer, k.size)
 
     def _place_people(self, scenario: Scenario) -> None:
         self.people = [

@@ -72,17 +72,19 @@ class Traction:
         ]
         r.grid[:] = ground.grid
         self.load = r.load
+        self._given = (
+            ground.heights,
+            ground.patches,
+            ground.friction,
+            ground.material,
+            step_s,
+        )
         self._driven = (r.role == DRIVEN).astype(np.float64)
         self._arms = -self._driven * r.wheels[:, 1]
         self._limits()
 
     def _limits(self) -> None:
         linear, angular = self.base.linear, self.base.angular
-        self._fastest = (linear.velocity_max_m_s, angular.velocity_max_rad_s)
-        steering = self.base.steering
-        self._turning_radius_m = (
-            0.0 if steering is None else steering.minimum_turning_radius_m
-        )
         up = np.array([linear.acceleration_max_m_s2, angular.acceleration_max_rad_s2])
         down = np.array(
             [linear.emergency_braking_max_m_s2, angular.emergency_braking_max_rad_s2]
@@ -95,7 +97,9 @@ class Traction:
             drive.holding_force_max_n,
             drive.yaw_slip,
         )
+        r.most[:2] = linear.velocity_max_m_s, angular.velocity_max_rad_s
         if steering is not None:
+            r.most[2] = steering.minimum_turning_radius_m
             r.steering[:] = (
                 self.base.wheelbase_m,
                 steering.angle_max_rad,
@@ -118,48 +122,22 @@ class Traction:
     def set_velocity(self, linear_m_s: float, angular_rad_s: float) -> None:
         """Ask the drive for a forward speed and a yaw rate.
 
-        They are limited by what the base may do: both speeds, and for a steered base
-        the yaw rate by the turning radius.
+        The drive limits them to what the base may do: both speeds, and for a steered
+        base the yaw rate by the turning radius.
         """
-        fastest, fastest_turn = self._fastest
-        linear = min(max(linear_m_s, -fastest), fastest)
-        angular = min(max(angular_rad_s, -fastest_turn), fastest_turn)
-        if self._turning_radius_m > 0.0:
-            most = abs(linear) / self._turning_radius_m
-            angular = min(max(angular, -most), most)
         asked = self.rolling.asked
-        asked[0], asked[1] = linear, angular
+        asked[0], asked[1] = linear_m_s, angular_rad_s
 
     def press(self) -> None:
         """Compute what the ground does to the base during the next step.
 
         Advances the drive by one step; writes push, load and what :meth:`effort` tells.
         """
-        ground = self.ground
-        begin_step(
-            self.buffer,
-            self.count,
-            self.mass_kg,
-            ground.heights,
-            ground.patches,
-            ground.friction,
-            ground.material,
-            self.step_s,
-        )
+        begin_step(self.buffer, self.count, self.mass_kg, *self._given)
 
     def feel(self) -> None:
         """Compute the wheels' loads of a base that has just been placed."""
-        ground = self.ground
-        press_still(
-            self.buffer,
-            self.count,
-            self.mass_kg,
-            ground.heights,
-            ground.patches,
-            ground.friction,
-            ground.material,
-            self.step_s,
-        )
+        press_still(self.buffer, self.count, self.mass_kg, *self._given)
 
     def effort(self) -> tuple[float, float]:
         """Return what the driven wheels gave: force along x [N], moment about z [N m]."""

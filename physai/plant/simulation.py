@@ -516,7 +516,7 @@ class SimulatedPlant:
                 self.kinematics,
                 capsules,
                 self._visible_boxes(),
-                self.surface(),
+                self.surface,
             )
 
     def boxes(self) -> Array | None:

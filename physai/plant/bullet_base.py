@@ -103,6 +103,7 @@ class BulletBase:
         if robot.payload is not None:
             self._payload = tree.link_names.index(robot.payload.link)
         self._rolling = r = self.traction.rolling
+        self._memory = self.traction.buffer.data
         self.gravity, self.pose, self.twist = r.gravity, r.pose, r.twist
         self.gravity[:] = (0.0, 0.0, -9.81)
         self.pose[:] = self._home
@@ -264,7 +265,7 @@ class BulletBase:
         body, client = self._body, self._client
         place, turn = pybullet.getBasePositionAndOrientation(body, client)
         linear, angular = pybullet.getBaseVelocity(body, client)
-        _SEEN.pack_into(self.traction.buffer, 0, *place, *turn, *linear, *angular)
+        _SEEN.pack_into(self._memory, 0, *place, *turn, *linear, *angular)
 
     @property
     def forward_speed(self) -> float:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -207,7 +207,13 @@ class Digging:
         self._overturning = 0.0
         self._kept = np.array([math.inf, 0.0])
         self._pushes = np.zeros_like(self.soil.forces)
-        self._arrays = (*self.soil.arrays, *self.pipe.arrays, _LOOK_M, self._kept)
+        self._arrays: tuple[Any, ...] = (
+            *self.soil.arrays,
+            *self.pipe.arrays,
+            _LOOK_M,
+            self._kept,
+            self._pushes,
+        )
         self._placed = False
         self._step = 0
         self._scans: deque[tuple[float, Array]] = deque()
@@ -269,7 +275,6 @@ class Digging:
             kinematics.robot.tool_link,
             dt_s,
             *self._arrays,
-            self._pushes,
         )
         if count == 0:
             return

@@ -438,16 +438,17 @@ class SimulatedPlant:
         """Physics steps with the forces of a process in each of them."""
         dynamics, k, process = self.dynamics, self.kinematics, self._process
         assert process is not None
+        fresh, mobile, step_s = self._fresh, self._mobile, self.substep_s
         for j in range(first, end):
-            if not self._fresh:
+            if not fresh:
                 dynamics.read()
-                if self._mobile is not None:
-                    k.set_base(self._mobile.base_pose)
-            process.act(dynamics, k, self.substep_s)
+                if mobile is not None:
+                    k.set_base(mobile.base_pose)
+            process.act(dynamics, k, step_s)
             if j < count:
                 dynamics.set_velocity(self._set_points[j])
             dynamics.step(1)
-            self._fresh = False
+            fresh = False
 
     def _free_substeps(self, bound_m_s: float) -> int:
         """Return how many substeps need no look at contacts."""

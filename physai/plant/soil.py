@@ -50,6 +50,7 @@ Numbers and their confidence: ``configs/soil/kinds.yaml`` and
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -113,7 +114,7 @@ class Soil:
         self.reset()
 
     @property
-    def arrays(self) -> tuple[Array, ...]:
+    def arrays(self) -> tuple[Any, ...]:
         """What :func:`physai.plant.digging_kernel.dig` takes besides pose and time,
         in its order.
         """

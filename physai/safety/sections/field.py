@@ -166,7 +166,7 @@ _ABOVE_ROUNDING, _TOUCH_M2 = 1.0 + 1e-6, 1e-6
 @numba.njit(cache=True)
 def _speed_for(free: float, figures: Array) -> float:
     """Return the speed from which the robot stops within a free way [m/s]."""
-    return _permitted(free - figures[5], figures[6], figures[7], figures[8])
+    return float(_permitted(free - figures[5], figures[6], figures[7], figures[8]))
 
 
 @numba.njit(cache=True)
@@ -209,7 +209,7 @@ def _way_for(speed: float, figures: Array) -> float:
     way = (way + figures[5]) * (1.0 + 1e-6) + 1e-6
     if not (way < figures[4] and _speed_for(way, figures) >= speed):
         way = figures[4]
-    return way
+    return float(way)
 
 
 @numba.njit(cache=True)

@@ -140,7 +140,7 @@ def _judge(
         fill_jacobian(tool, out[k, 0], out[k, 1], out[k, 2], c)
         row = out[k, 3:6] @ c.jacobian[:3]
         add_row(rows, row_count, row, -1.0, limit)
-        worst = max(worst, -(row @ velocity) - limit)
+        worst = max(worst, float(-(row @ velocity) - limit))
     return worst
 
 

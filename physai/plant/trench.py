@@ -240,14 +240,16 @@ class Pipe:
     """A pipe and how close the bucket's plate has come.
 
     Attributes:
+        capsule: (7,) ends of its axis in the world and radius [m].
         arrays: What :func:`look_at_pipe` takes besides the pose, in its order.
     """
 
     def __init__(self, config: PipeConfig, bucket: BucketConfig) -> None:
         self.config = config
         self._seen = np.zeros(3)
+        self.capsule = np.array([*config.from_m, *config.to_m, config.radius_m])
         self.arrays = (
-            np.array([*config.from_m, *config.to_m, config.radius_m]),
+            self.capsule,
             np.array([0.5 * bucket.width_m, bucket.plate_length_m]),
             np.zeros(7),
             self._seen,

@@ -82,6 +82,8 @@ class BulletDynamics:
         count, joints = len(robot.actuator_names), len(self._joints)
         self._first = count - joints
         self._stepped = False
+        self._targets: list[float] = []
+        """What the motors were told last; empty where they must be told anew."""
         self._efforts = [float(value) for value in robot.effort_max[self._first :]]
         self.position, self.velocity = np.zeros(count), np.zeros(count)
         self.effort = np.zeros(count)
@@ -186,6 +188,7 @@ class BulletDynamics:
         if self.objects is not None:
             self.objects.clear()
         self._stepped = False
+        self._targets = []
         zero = [[0.0]] * len(self._joints)
         self._call(
             pybullet.resetJointStatesMultiDof,
@@ -226,14 +229,19 @@ class BulletDynamics:
 
     def set_velocity(self, target: Array) -> None:
         """Set the (n,) velocity targets of the motors, within the maker's torque."""
+        speeds = target.tolist()
         if self._base is not None:
-            self._base.traction.set_velocity(target[0], target[1])
-            target = target[2:]
+            self._base.traction.set_velocity(speeds[0], speeds[1])
+            speeds = speeds[2:]
+        if speeds == self._targets:
+            # A motor keeps its target, so that telling it again changes nothing.
+            return
+        self._targets = speeds
         pybullet.setJointMotorControlArray(
             self._body,
             self._joints,
             pybullet.VELOCITY_CONTROL,
-            targetVelocities=target.tolist(),
+            targetVelocities=speeds,
             forces=self._efforts,
             physicsClientId=self._client,
         )
@@ -258,7 +266,7 @@ class BulletDynamics:
         self._stepped = self._stepped or count > 0
         for _ in range(count):
             if base is None:
-                step(physicsClientId=client)
+                step(client)
                 if objects is not None and objects.attached >= 0:
                     objects.feel()
                 continue
@@ -266,7 +274,7 @@ class BulletDynamics:
                 self._read_joints()
                 base.refresh(self.position)
             base.press()
-            step(physicsClientId=client)
+            step(client)
             if objects is not None and objects.attached >= 0:
                 objects.feel()
             base.advance()
@@ -286,11 +294,12 @@ class BulletDynamics:
         states = pybullet.getJointStates(
             self._body, self._joints, physicsClientId=self._client
         )
+        position, velocity, effort = self.position, self.velocity, self.effort
         for i, state in enumerate(states, self._first):
-            self.position[i] = state[0]
-            self.velocity[i] = state[1]
+            position[i], velocity[i], _, effort[i] = state
+        if not self._stepped:
             # Right after a reset the engine still has the torques of what was before.
-            self.effort[i] = state[3] if self._stepped else 0.0
+            effort[self._first :] = 0.0
 
     def close(self) -> None:
         """Disconnect; twice does no harm."""

@@ -7,17 +7,18 @@ it tips, off the ground. What wheels and ground do to each other comes from
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from physai.errors import ContractError
 from physai.plant.banner import without_banner
 from physai.plant.dynamics import BaseStart
 from physai.plant.ground import Ground
-from physai.plant.traction import Body, Traction
+from physai.plant.rolling_kernel import SEEN, end_step, look
+from physai.plant.traction import Traction
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics, rotation_from_quaternion
 from physai.types import Array
@@ -30,6 +31,8 @@ __all__ = ["BulletBase"]
 _REFRESH_STEPS = 12
 """Joints move slowly against the physics step: the common centre of mass follows them
 at 20 Hz."""
+
+_SEEN = struct.Struct(f"{SEEN}d")
 
 
 @numba.njit(cache=True)
@@ -93,23 +96,20 @@ class BulletBase:
         self._client, self._body, self._robot = client, body, robot
         self._home, self._step_s = np.array(pose, dtype=np.float64), step_s
         self.traction = Traction(robot.base, ground, step_s)
-        self.gravity = np.array([0.0, 0.0, -9.81])
         self._kinematics = Kinematics(robot)
         tree = robot.tree
         self._mass, self._inertia = tree.mass.copy(), tree.inertia.copy()
         self._payload = -1
         if robot.payload is not None:
             self._payload = tree.link_names.index(robot.payload.link)
-        self._rigid = Body(
-            0.0, np.zeros(3), np.zeros((3, 3)), np.zeros(7), np.zeros(6), np.zeros(6)
-        )
-        self.pose, self.twist = self._rigid.pose, self._rigid.twist
+        self._rolling = r = self.traction.rolling
+        self._memory = self.traction.buffer.data
+        self.gravity, self.pose, self.twist = r.gravity, r.pose, r.twist
+        self.gravity[:] = (0.0, 0.0, -9.81)
         self.pose[:] = self._home
-        self.odometry = np.zeros(2)
-        self._rotation, self._point = np.eye(3), np.zeros(3)
-        self._pushed = np.zeros(6)
+        self.odometry = r.moved[:2]
         local = self._call(pybullet.getDynamicsInfo, body, -1)[3]
-        self._inertial = np.array(local)
+        r.inertial[:] = local
         self._count = 0
         self._lay(ground)
 
@@ -159,11 +159,12 @@ class BulletBase:
         self.refresh(position)
         self.pose[:] = self._home if start.pose is None else start.pose
         if start.settle:
-            self.pose[:] = self.traction.rest_pose(self._rigid, self.gravity)
-        rotation_from_quaternion(self.pose[3:], self._rotation)
-        x, z = self._rotation[:, 0], self._rotation[:, 2]
+            self.pose[:] = self.traction.rest_pose()
+        rotation = self._rolling.rotation
+        rotation_from_quaternion(self.pose[3:], rotation)
+        x, z = rotation[:, 0], rotation[:, 2]
         linear, angular = start.linear_m_s * x, start.angular_rad_s * z
-        arm = self._rotation @ self._inertial
+        arm = rotation @ self._rolling.inertial
         self._call(
             pybullet.resetBasePositionAndOrientation,
             self._body,
@@ -177,17 +178,11 @@ class BulletBase:
             angular.tolist(),
         )
         self.odometry[:] = 0.0
-        self._pushed[:] = 0.0
+        self._rolling.pushed[:] = 0.0
         self._count = 0
-        self.look()
-        self._pull()
-        self.traction.feel(self._rigid)
-
-    def _pull(self) -> None:
-        """Gravity and whatever pushes the robot during the next step."""
-        self._rigid.pull[:] = self._pushed
-        self._rigid.pull[:3] += self._rigid.mass_kg * self.gravity
-        self._pushed[:] = 0.0
+        self._see()
+        look(self.traction.buffer, self.traction.count)
+        self.traction.feel()
 
     def _carry(self, mass_kg: float, links: list[int]) -> None:
         """Set the mass of the payload, a solid box."""
@@ -229,14 +224,14 @@ class BulletBase:
         """Take the joints' (n,) positions into the common centre of mass."""
         k = self._kinematics
         k.update(position)
-        self._rigid.mass_kg = _gather(
+        self.traction.mass_kg = _gather(
             self._mass,
             self._robot.tree.center_of_mass,
             self._inertia,
             k.link_rotation,
             k.link_position,
-            self._rigid.center,
-            self._rigid.inertia,
+            self._rolling.center,
+            self._rolling.inertia,
         )
 
     @property
@@ -246,87 +241,38 @@ class BulletBase:
 
     def feel(self, point: Array, force: Array) -> None:
         """Know of a force that acts during the next step, so that wheels hold it."""
-        rotation_from_quaternion(self.pose[3:], self._rotation)
-        arm = point - self.pose[:3] - self._rotation @ self._rigid.center
-        self._pushed[:3] += force
-        self._pushed[3:] += np.cross(arm, force)
+        r = self._rolling
+        arm = point - r.pose[:3] - r.rotation @ r.center
+        r.pushed[:3] += force
+        r.pushed[3:] += np.cross(arm, force)
 
     def press(self) -> None:
         """Apply what the ground does during the next step."""
-        body, traction = self._rigid, self.traction
-        self._pull()
-        traction.press(body)
-        rotation_from_quaternion(self.pose[3:], self._rotation)
-        np.dot(self._rotation, body.center, out=self._point)
-        self._point += self.pose[:3]
-        pybullet.applyExternalForce(
-            self._body,
-            -1,
-            traction.force.tolist(),
-            self._point.tolist(),
-            pybullet.WORLD_FRAME,
-            physicsClientId=self._client,
-        )
-        pybullet.applyExternalTorque(
-            self._body,
-            -1,
-            traction.torque.tolist(),
-            pybullet.WORLD_FRAME,
-            physicsClientId=self._client,
-        )
+        self.traction.press()
+        push = self._rolling.push.tolist()
+        body, client, world = self._body, self._client, pybullet.WORLD_FRAME
+        pybullet.applyExternalForce(body, -1, push[:3], push[3:6], world, client)
+        pybullet.applyExternalTorque(body, -1, push[6:], world, client)
 
     def advance(self) -> None:
         """Take in what the step did: pose, twist and odometry."""
         self._count += 1
-        self.look()
-        self.odometry[0] += self.forward_speed * self._step_s
-        self.odometry[1] += self.yaw_rate * self._step_s
+        self._see()
+        end_step(self.traction.buffer, self.traction.count, self._step_s)
 
-    def look(self) -> None:
-        """Update pose and twist of the base frame from the body's centre of mass."""
-        place, turn = pybullet.getBasePositionAndOrientation(
-            self._body, physicsClientId=self._client
-        )
-        linear, angular = pybullet.getBaseVelocity(
-            self._body, physicsClientId=self._client
-        )
-        self.pose[3:] = turn
-        _shift(
-            np.array(place),
-            np.array(linear),
-            np.array(angular),
-            self._inertial,
-            self.pose,
-            self.twist,
-            self._rotation,
-        )
+    def _see(self) -> None:
+        """Ask the engine where its own frame of the body is and how it moves."""
+        body, client = self._body, self._client
+        place, turn = pybullet.getBasePositionAndOrientation(body, client)
+        linear, angular = pybullet.getBaseVelocity(body, client)
+        _SEEN.pack_into(self._memory, 0, *place, *turn, *linear, *angular)
 
     @property
     def forward_speed(self) -> float:
         """Speed of the base's origin along its x [m/s]."""
-        return float(self._rotation[:, 0] @ self.twist[:3])
+        return float(self._rolling.moved[2])
 
     @property
     def yaw_rate(self) -> float:
         """Angular velocity about the base's z [rad/s]."""
-        return float(self._rotation[:, 2] @ self.twist[3:])
-
-
-@numba.njit(cache=True)
-def _shift(
-    place: Array,
-    linear: Array,
-    angular: Array,
-    inertial: Array,
-    pose: Array,
-    twist: Array,
-    rotation: npt.NDArray[np.float64],
-) -> None:
-    """Pose and twist of the base frame from those of the centre of mass."""
-    rotation_from_quaternion(pose[3:7], rotation)
-    arm = rotation @ inertial
-    pose[:3] = place - arm
-    twist[3:6] = angular
-    twist[0] = linear[0] - (angular[1] * arm[2] - angular[2] * arm[1])
-    twist[1] = linear[1] - (angular[2] * arm[0] - angular[0] * arm[2])
-    twist[2] = linear[2] - (angular[0] * arm[1] - angular[1] * arm[0])
+        return float(self._rolling.moved[3])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -144,7 +145,7 @@ class Camera:
         kinematics: Kinematics,
         people: Array,
         boxes: Array | None = None,
-        surface: Surface | None = None,
+        surface: Callable[[], Surface | None] | None = None,
     ) -> None:
         """Take an image if one is due, and deliver those that have arrived.
 
@@ -153,13 +154,14 @@ class Camera:
             kinematics: Of the robot as it really is now.
             people: (P, S, 7) true capsules [m].
             boxes: (K, 10) objects and other machines: pose and size [m].
-            surface: Ground that is uneven or changes.
+            surface: Gives ground that is uneven or changes; asked only for an image.
 
         Raises:
             ContractError: See :meth:`CameraWorld.place`.
         """
         if time_s * self.config.rate_hz >= self._next - 1e-9:
-            shot = self.shoot(kinematics, people, boxes, surface)
+            ground = None if surface is None else surface()
+            shot = self.shoot(kinematics, people, boxes, ground)
             self._queue.append((time_s, self._images(shot, self._next)))
             self._next = int(time_s * self.config.rate_hz + 1e-9) + 1
         first = self._stamp == -math.inf
@@ -176,7 +178,14 @@ class Camera:
         boxes: Array | None = None,
         surface: Surface | None = None,
     ) -> Shot:
-        """Return what a perfect camera sees now; arguments as :meth:`observe`."""
+        """Return what a perfect camera sees now; arguments as :meth:`observe`.
+
+        Args:
+            kinematics: The same.
+            people: The same.
+            boxes: The same.
+            surface: Ground that is uneven or changes.
+        """
         if self._link >= 0:
             turn = kinematics.link_rotation[self._link]
             self.position = kinematics.link_position[self._link] + turn @ self._position

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from physai.plant.camera import Camera
@@ -47,7 +48,7 @@ class CameraRig:
         kinematics: Kinematics,
         people: Array,
         boxes: Array | None,
-        surface: Surface | None,
+        surface: Callable[[], Surface | None],
     ) -> None:
         """Let every camera look; see :meth:`Camera.observe`."""
         for camera in self._cameras:

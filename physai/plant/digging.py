@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,9 @@ from pydantic import Field
 
 from physai.body.people import AnyPerson
 from physai.config import Config
+from physai.errors import ContractError
 from physai.plant import digging_site as site
+from physai.plant.bucket_kernel import CLOSEST, WORST, act
 from physai.plant.contact import ContactModel
 from physai.plant.digging_site import STATIONS, Site
 from physai.plant.scene import Outline, Surface
@@ -202,8 +204,16 @@ class Digging:
         self._truth[0] = self.trench.design_m3
         self._volumes = np.zeros(2 + STATIONS)
         self._map = np.array([*ground.origin_m, ground.cell_m])
-        self._worst_resistance = self._overturning = 0.0
-        self._closest = math.inf
+        self._overturning = 0.0
+        self._kept = np.array([math.inf, 0.0])
+        self._pushes = np.zeros_like(self.soil.forces)
+        self._arrays: tuple[Any, ...] = (
+            *self.soil.arrays,
+            *self.pipe.arrays,
+            _LOOK_M,
+            self._kept,
+            self._pushes,
+        )
         self._placed = False
         self._step = 0
         self._scans: deque[tuple[float, Array]] = deque()
@@ -253,16 +263,25 @@ class Digging:
         return None
 
     def act(self, dynamics: Dynamics, kinematics: Kinematics, dt_s: float) -> None:
-        """Let the ground push on the bucket in the coming physics step."""
-        position, rotation = kinematics.tool_position, kinematics.tool_rotation
-        rows = self.soil.interact(position, rotation, dt_s)
-        for row in rows:
-            if row[3] or row[4] or row[5]:
-                dynamics.apply_force(self._link, row[:3], row[3:])
-        if self.pipe.distance_m < _LOOK_M:
-            self.pipe.update(position, rotation)
-            self._closest = min(self._closest, self.pipe.distance_m)
-        self._worst_resistance = max(self._worst_resistance, self.soil.resistance_n)
+        """Let the ground push on the bucket in the coming physics step.
+
+        Raises:
+            ContractError: If the pose is not finite or the step not positive.
+        """
+        count = act(
+            dynamics.position,
+            kinematics.size,
+            kinematics.buffer,
+            kinematics.robot.tool_link,
+            dt_s,
+            *self._arrays,
+        )
+        if count == 0:
+            return
+        if count < 0:
+            raise ContractError("a bucket in soil needs a finite pose and a time step")
+        for row in self._pushes[:count]:
+            dynamics.apply_force(self._link, row[:3], row[3:])
 
     def advance(
         self,
@@ -312,10 +331,10 @@ class Digging:
             self._measure(kinematics)
             self._placed = True
         more = self._truth.copy()
-        more[6], more[7] = self.soil.load_kg, self._worst_resistance
-        more[8], more[9] = self._closest, float(self.pipe.touched)
+        more[6], more[7] = self.soil.load_kg, self._kept[WORST]
+        more[8], more[9] = self._kept[CLOSEST], float(self.pipe.touched)
         more[10] = self._overturning
-        self._closest, self._worst_resistance = math.inf, 0.0
+        self._kept[:] = math.inf, 0.0
         return self._exact.copy(), _NO_AGE, more
 
     def surface(self) -> Surface:
@@ -347,7 +366,7 @@ class Digging:
         trench.measure()
         self._planned.update(edge, rotation)
         self.pipe.update(edge, rotation)
-        self._closest = min(self._closest, self.pipe.distance_m)
+        self._kept[CLOSEST] = min(float(self._kept[CLOSEST]), self.pipe.distance_m)
         site.measure(
             soil.bank_m,
             soil.loose_m,

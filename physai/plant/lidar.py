@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.errors import ConfigError, ContractError, suggest
-from physai.plant.labels import ROBOT
-from physai.plant.lidar_kernel import cast, measure
+from physai.plant.lidar_kernel import cast, measure, measure_exactly
 from physai.plant.lidar_settings import LidarConfig, LidarErrorConfig, LidarFigures
 from physai.plant.scene import SceneConfig
 from physai.randomness import generator
@@ -282,9 +281,15 @@ class Lidar:
 
     def _exact(self) -> Array:
         """The scan without errors: what is dark is seen, no ray is lost."""
-        f = self.figures
-        out = np.minimum(self.true_range_m, f.range_max_m)
-        out[self.blind | (self.labels == ROBOT) | (out < f.range_min_m)] = 0.0
+        f, out = self.figures, np.empty(self.figures.rays)
+        measure_exactly(
+            self.true_range_m,
+            self.labels,
+            self.blind,
+            f.range_min_m,
+            f.range_max_m,
+            out,
+        )
         out.setflags(write=False)
         return out
 

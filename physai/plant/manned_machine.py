@@ -12,12 +12,13 @@ import math
 from collections import deque
 from typing import Annotated
 
+import numba
 import numpy as np
 from pydantic import Field
 
 from physai.config import Config
 from physai.plant.ground import Ground
-from physai.plant.route import Route
+from physai.plant.route import Route, place_on_way
 from physai.randomness import generator
 from physai.robot.footprint import (
     box_corners,
@@ -59,6 +60,63 @@ class MachineConfig(Config):
     """An attentive driver stops so far before a robot in the way."""
     message: MessageConfig
     source: str
+
+
+@numba.njit(cache=True)
+def _is_blocked(
+    places: Array,
+    along: float,
+    sight: float,
+    length: float,
+    width: float,
+    pose: Array,
+    robot: Array,
+    crossing: Array,
+    crosses: bool,
+    box: Array,
+    gap: Array,
+) -> bool:
+    """Whether a robot is in the way, or in a crossing ahead.
+
+    Args:
+        places: Of the track, as :func:`physai.plant.route.place_on_way` takes them.
+        along: How far the machine is [m].
+        sight: How far its driver looks ahead [m].
+        length: Of the place that it needs [m].
+        width: The same.
+        pose: (7,) of the machine.
+        robot: (4, 2) corners of the robot's footprint.
+        crossing: (K, 2) polygon.
+        crosses: Whether the robot is in it.
+        box: (4, 2) work.
+        gap: (4,) work.
+    """
+    x, y, _ = place_on_way(along + sight, places)
+    if (
+        crosses
+        and inside_polygon(x, y, crossing)
+        and not inside_polygon(pose[0], pose[1], crossing)
+    ):
+        return True
+    for share in (0.33, 0.67, 1.0):
+        x, y, heading = place_on_way(along + share * sight, places)
+        box_corners(x, y, heading, length, width, box)
+        if box_gap(box, robot, gap) <= 0.0:
+            return True
+    return False
+
+
+@numba.njit(cache=True)
+def _is_near_soon(
+    message: Array, crossing: Array, age: float, claim: float, reach: float
+) -> bool:
+    """Whether what a message says will be near a crossing within the claim's time."""
+    for k in range(_LOOK + 1):
+        t = age + claim * k / _LOOK
+        x, y = message[0] + message[2] * t, message[1] + message[3] * t
+        if polygon_near(x, y, crossing, reach):
+            return True
+    return False
 
 
 class MannedMachine:
@@ -165,17 +223,21 @@ class MannedMachine:
             crosses: Whether the robot is in it.
         """
         c = self.config
-        x, y, _ = self.way_to(c.sight_m)
-        ahead = inside_polygon(x, y, crossing)
-        here = inside_polygon(float(self.pose[0]), float(self.pose[1]), crossing)
-        if crosses and ahead and not here:
-            return True
-        for share in (0.33, 0.67, 1.0):
-            x, y, heading = self.way_to(share * c.sight_m)
-            box_corners(x, y, heading, c.size_m[0], c.size_m[1] + _ROOM_M, self._ahead)
-            if box_gap(self._ahead, robot, self._gap) <= 0.0:
-                return True
-        return False
+        return bool(
+            _is_blocked(
+                self._track.places,
+                self._along,
+                c.sight_m,
+                c.size_m[0],
+                c.size_m[1] + _ROOM_M,
+                self.pose,
+                robot,
+                crossing,
+                crosses,
+                self._ahead,
+                self._gap,
+            )
+        )
 
     def claims(
         self, crossing: Array, time_s: float, claim_s: float, margin_m: float
@@ -188,10 +250,8 @@ class MannedMachine:
             claim_s: How far to look ahead [s].
             margin_m: Around the crossing, besides half its length [m].
         """
-        x, y, vx, vy = self.message.tolist()
         reach, age = 0.5 * self.config.size_m[0] + margin_m, time_s - self.message_s
-        times = (age + claim_s * k / _LOOK for k in range(_LOOK + 1))
-        return any(polygon_near(x + vx * t, y + vy * t, crossing, reach) for t in times)
+        return bool(_is_near_soon(self.message, crossing, age, claim_s, reach))
 
     def _place(self) -> None:
         x, y, heading = self._track.at(self._along)

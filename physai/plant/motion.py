@@ -12,10 +12,50 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from physai.robot.kinematics import chain_of, move
+from physai.robot.kinematics import (
+    chain_of,
+    move,
+    place,
+    rotation_from_quaternion,
+)
 from physai.types import Array
 
-__all__ = ["closing_speed", "middle_velocity", "place_between", "ramp", "see_robot"]
+__all__ = [
+    "closing_speed",
+    "follow",
+    "middle_velocity",
+    "place_between",
+    "ramp",
+    "see_robot",
+]
+
+
+@numba.njit(cache=True)
+def follow(
+    base: Array,
+    drives: bool,
+    position: Array,
+    buffer: Array,
+    size: npt.NDArray[np.int64],
+) -> None:
+    """Place a robot whose base has moved.
+
+    Args:
+        base: (7,) pose of its base in the world.
+        drives: Whether the base can move; if not, the pose is as it was.
+        position: (n,) of the actuators [rad or m].
+        buffer: Of a :class:`physai.robot.kinematics.Kinematics`, placed on return.
+        size: The same.
+    """
+    c = chain_of(buffer, size)
+    if drives:
+        rotation_from_quaternion(base[3:7], c.link_rotation[0])
+        last = c.link_axis.shape[0] - 1
+        for r in range(3):
+            c.link_position[0, r] = base[r]
+            c.link_axis[0, r] = c.link_rotation[0, r, 0]
+            c.link_axis[last, r] = c.link_rotation[0, r, 2]
+    place(position, c)
 
 
 @numba.njit(cache=True)

@@ -92,7 +92,8 @@ class Process(Protocol):
     def act(self, dynamics: Dynamics, kinematics: Kinematics, dt_s: float) -> None:
         """Apply its forces for the coming physics step.
 
-        Only while :attr:`near`; of a process that is :attr:`acting`, always.
+        Only while :attr:`near`; of a process that is :attr:`acting`, always. The engine
+        has been read; an acting process places the kinematics' links itself.
         """
         ...
 

@@ -237,8 +237,7 @@ def turning_way(x: float, y: float, box: Array, curvature: float, sign: float) -
     if box[0] <= x <= box[1] and box[2] <= y <= box[3]:
         return 0.0
     centre = 1.0 / curvature
-    radius = math.hypot(x, y - centre)
-    now = math.atan2(y - centre, x)
+    radius, now = math.hypot(x, y - centre), math.nan
     spin = -1.0 if sign * curvature > 0.0 else 1.0
     best = math.inf
     for edge in range(4):
@@ -253,6 +252,8 @@ def turning_way(x: float, y: float, box: Array, curvature: float, sign: float) -
             place = v + centre if upright else u
             low, high = (box[2], box[3]) if upright else (box[0], box[1])
             if low - 1e-9 <= place <= high + 1e-9:
+                if now != now:
+                    now = math.atan2(y - centre, x)
                 angle = (spin * (math.atan2(v, u) - now)) % (2.0 * math.pi)
                 best = min(best, angle)
     return best / abs(curvature)

@@ -16,7 +16,7 @@ from scipy.interpolate import CubicSpline
 from physai.errors import ConfigError
 from physai.types import Array
 
-__all__ = ["Route", "nearest_on_way"]
+__all__ = ["Route", "nearest_on_way", "place_on_way"]
 
 _SAMPLE_M = 0.2
 
@@ -49,6 +49,30 @@ def nearest_on_way(x: float, y: float, places: Array, out: Array) -> None:
     dy = y - one[1] - share * (other[1] - one[1])
     out[1] = dy * math.cos(heading) - dx * math.sin(heading)
     out[2], out[3] = heading, math.sqrt(best)
+
+
+@numba.njit(cache=True)
+def place_on_way(along: float, places: Array) -> tuple[float, float, float]:
+    """Return x, y [m] and heading [rad] so far along a way; beyond an end, of the end.
+
+    Args:
+        along: Length so far [m].
+        places: (n, 4) as of :func:`nearest_on_way`.
+    """
+    last = places.shape[0] - 1
+    s = min(max(along, 0.0), places[last, 3])
+    low, high = 0, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        if places[middle, 3] <= s:
+            low = middle + 1
+        else:
+            high = middle
+    k = min(max(low - 1, 0), last - 1)
+    share = (s - places[k, 3]) / max(places[k + 1, 3] - places[k, 3], 1e-9)
+    x = places[k, 0] + share * (places[k + 1, 0] - places[k, 0])
+    y = places[k, 1] + share * (places[k + 1, 1] - places[k, 1])
+    return x, y, places[k, 2]
 
 
 class Route:
@@ -91,14 +115,8 @@ class Route:
 
     def at(self, along_m: float) -> tuple[float, float, float]:
         """Return x, y [m] and heading [rad] so far along; beyond an end, of the end."""
-        places = self.places
-        s = min(max(along_m, 0.0), self.length_m)
-        k = int(np.searchsorted(places[:, 3], s, side="right")) - 1
-        k = min(max(k, 0), len(places) - 2)
-        one, other = places[k], places[k + 1]
-        share = (s - one[3]) / max(other[3] - one[3], 1e-9)
-        x, y = (one[:2] + share * (other[:2] - one[:2])).tolist()
-        return x, y, float(one[2])
+        x, y, heading = place_on_way(along_m, self.places)
+        return x, y, heading
 
     def project(self, x: float, y: float) -> tuple[float, float, float]:
         """Return length so far, distance to the left and heading at the nearest place."""

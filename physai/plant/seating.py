@@ -1,5 +1,5 @@
-"""What pictures show besides the scene: boxes that move, and stools under people who sit
-where the scene has no furniture.
+"""What pictures show besides the scene: uneven ground, boxes that move, and stools under
+people who sit where the scene has no furniture.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import numpy as np
 
 from physai.body.person import SeatConfig
 from physai.plant.scenario import Scenario
-from physai.plant.scene import SceneConfig
+from physai.plant.scene import SceneConfig, Surface
 from physai.types import Array
 
-__all__ = ["pictured_boxes", "stools_under"]
+__all__ = ["pictured_boxes", "pictured_ground", "stools_under"]
 
 _SIDE_M, _NEAR_M = 0.34, 0.15
 
@@ -32,6 +32,17 @@ def pictured_boxes(plant: Any, scenario: Scenario | None, scene: SceneConfig) ->
     people = () if scenario is None else scenario.people
     stools = stools_under((person.seat for person in people), scene)
     return stools if moved is None else np.concatenate([stools, moved])
+
+
+def pictured_ground(plant: Any) -> Surface | None:
+    """Return the ground for a picture of a plant; None where the floor is even.
+
+    Args:
+        plant: Its ``surface`` says; a robot knows of none.
+    """
+    look = getattr(plant, "surface", None)
+    found: Surface | None = None if look is None else look()
+    return found
 
 
 def stools_under(seats: Iterable[SeatConfig | None], scene: SceneConfig) -> Array:

@@ -26,6 +26,7 @@ from physai.plant.ground import Ground
 from physai.plant.lidar import Lidar, mounted_lidar
 from physai.plant.motion import (
     closing_speed,
+    follow,
     middle_velocity,
     place_between,
     ramp,
@@ -328,9 +329,11 @@ class SimulatedPlant:
         self._fresh = True
 
     def _follow(self) -> None:
-        if self._mobile is not None:
-            self.kinematics.set_base(self._mobile.base_pose)
-        self.kinematics.update(self.dynamics.position)
+        """Place the kinematics where the engine has the robot."""
+        moves = self._mobile is not None
+        pose = self._mobile.base_pose if self._mobile is not None else self.base_pose
+        k = self.kinematics
+        follow(pose, moves, self.dynamics.position, k.buffer, k.size)
 
     def _place_people(self, scenario: Scenario) -> None:
         self.people = [
@@ -435,15 +438,17 @@ class SimulatedPlant:
         """Physics steps with the forces of a process in each of them."""
         dynamics, k, process = self.dynamics, self.kinematics, self._process
         assert process is not None
+        fresh, mobile, step_s = self._fresh, self._mobile, self.substep_s
         for j in range(first, end):
-            if not self._fresh:
+            if not fresh:
                 dynamics.read()
-                self._follow()
-            process.act(dynamics, k, self.substep_s)
+                if mobile is not None:
+                    k.set_base(mobile.base_pose)
+            process.act(dynamics, k, step_s)
             if j < count:
                 dynamics.set_velocity(self._set_points[j])
             dynamics.step(1)
-            self._fresh = False
+            fresh = False
 
     def _free_substeps(self, bound_m_s: float) -> int:
         """Return how many substeps need no look at contacts."""
@@ -512,7 +517,7 @@ class SimulatedPlant:
                 self.kinematics,
                 capsules,
                 self._visible_boxes(),
-                self.surface(),
+                self.surface,
             )
 
     def boxes(self) -> Array | None:

@@ -50,6 +50,7 @@ Numbers and their confidence: ``configs/soil/kinds.yaml`` and
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -111,6 +112,24 @@ class Soil:
         self._box = np.zeros(4, dtype=np.int64)
         self.forces = np.zeros((dk.FORCES, 6))
         self.reset()
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """What :func:`physai.plant.digging_kernel.dig` takes besides pose and time,
+        in its order.
+        """
+        return (
+            self.bank_m,
+            self.loose_m,
+            self._p,
+            self._s,
+            self._f,
+            self._w,
+            self._step,
+            self._n,
+            self._box,
+            self.forces,
+        )
 
     def reset(
         self,

@@ -21,20 +21,18 @@ driven over.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-import numba
 import numpy as np
-import numpy.typing as npt
 
 from physai.plant.ground import Ground, ground_height
-from physai.plant.traction_kernel import (
-    CASTER,
-    DRIVEN,
-    STEERED,
-    find_unbalance,
-    press_wheels,
+from physai.plant.rolling_kernel import (
+    begin_step,
+    press_still,
+    rolling_length,
+    rolling_of,
+    steering_for,
 )
+from physai.plant.traction_kernel import CASTER, DRIVEN, STEERED, find_unbalance
 from physai.robot.base import BaseConfig
 from physai.robot.kinematics import (
     quaternion_from_rotation,
@@ -42,81 +40,9 @@ from physai.robot.kinematics import (
 )
 from physai.types import Array
 
-__all__ = ["Body", "Traction"]
-
-_STANDING_M_S = 0.1
-"""Speed below which the parking brake engages (project choice)."""
+__all__ = ["Traction"]
 
 _ROLES = {"driven": DRIVEN, "steered": STEERED, "caster": CASTER}
-
-
-@dataclass(eq=False)
-class Body:
-    """The rigid body that base, joints and load form at one instant; written in place.
-
-    Attributes:
-        mass_kg: Of everything.
-        center: (3,) its centre of mass in the base frame [m].
-        inertia: (3, 3) about it, base axes [kg m2].
-        pose: (7,) of the base frame in the world.
-        twist: (6,) velocity of the base frame's origin [m/s] and angular velocity
-            [rad/s] in the world.
-        pull: (6,) what acts on it besides the ground (gravity, contacts): force [N] and
-            moment about the centre of mass [N m] in the world.
-    """
-
-    mass_kg: float
-    center: Array
-    inertia: Array
-    pose: Array
-    twist: Array
-    pull: Array
-
-
-@numba.njit(cache=True)
-def _steering_for(asked: Array, steering: Array, last: float) -> float:
-    """Angle at which the steered axle's wheels roll; as before while standing."""
-    if steering[0] <= 0.0 or abs(asked[0]) < 1e-3:
-        return last
-    angle = math.atan(-asked[1] * steering[0] / asked[0])
-    return float(min(max(angle, -steering[1]), steering[1]))
-
-
-@numba.njit(cache=True)
-def _advance_drive(
-    asked: Array,
-    speed: Array,
-    up: Array,
-    down: Array,
-    forces: Array,
-    steering: Array,
-    angle: Array,
-    twist: Array,
-    wheels: Array,
-    role: npt.NDArray[np.int64],
-    target: Array,
-    power: Array,
-) -> None:
-    """Ramp the drive by one step: speeds, steering, wheel speeds, force limits."""
-    slower = False
-    for k in (1, 0):
-        slower = asked[k] * speed[k] < 0.0 or abs(asked[k]) < abs(speed[k])
-        most = down[k] if slower else up[k]
-        speed[k] += min(max(asked[k] - speed[k], -most), most)
-    linear, angular = speed[0], speed[1]
-    if steering[0] > 0.0:
-        change = _steering_for(asked, steering, angle[0]) - angle[0]
-        angle[0] += min(max(change, -steering[2]), steering[2])
-        # The two driven wheels follow the steered axle, so that none of them drags.
-        angular = -linear * math.tan(angle[0]) / steering[0]
-    for i in range(role.shape[0]):
-        rim = linear - angular * forces[3] * wheels[i, 1]
-        target[i] = rim if role[i] == DRIVEN else 0.0
-    most = forces[1] if slower or asked[0] == 0.0 else forces[0]
-    moving = twist[0] ** 2 + twist[1] ** 2 + twist[2] ** 2 >= _STANDING_M_S**2
-    if not moving and linear == 0.0 and asked[0] == 0.0 and asked[1] == 0.0:
-        most = forces[2]
-    power[:] = 0.5 * most
 
 
 class Traction:
@@ -128,55 +54,53 @@ class Traction:
         step_s: Physics step [s].
 
     Attributes:
-        force: (3,) of the ground on the base in the world, last step [N].
-        torque: (3,) of the same about the centre of mass [N m].
+        buffer: All numbers of :class:`physai.plant.rolling_kernel.Rolling`.
+        rolling: Views of it.
+        mass_kg: Of base, joints and load together.
         load: (W,) normal force of every wheel [N].
     """
 
     def __init__(self, base: BaseConfig, ground: Ground, step_s: float) -> None:
         self.base, self.ground, self.step_s = base, ground, step_s
-        self._role = np.array([_ROLES[w.role] for w in base.wheels], dtype=np.int64)
-        self._wheels = np.array(
-            [
-                [*w.position_m, w.radius_m, w.stiffness_n_per_m, w.damping_n_s_per_m]
-                for w in base.wheels
-            ]
+        self.count, self.mass_kg = len(base.wheels), 0.0
+        self.buffer = np.zeros(rolling_length(self.count))
+        self.rolling = r = rolling_of(self.buffer, self.count)
+        r.role[:] = [_ROLES[w.role] for w in base.wheels]
+        r.wheels[:] = [
+            [*w.position_m, w.radius_m, w.stiffness_n_per_m, w.damping_n_s_per_m]
+            for w in base.wheels
+        ]
+        r.grid[:] = ground.grid
+        self.load = r.load
+        self._given = (
+            ground.heights,
+            ground.patches,
+            ground.friction,
+            ground.material,
+            step_s,
         )
-        self._driven = (self._role == DRIVEN).astype(np.float64)
-        self._arms = -self._driven * self._wheels[:, 1]
-        count = len(self._role)
-        self._point, self._frame = np.zeros((count, 3)), np.zeros((count, 3, 3))
-        self.load, self._impulse = np.zeros(count), np.zeros((count, 2))
-        self._target, self._power = np.zeros(count), np.zeros(2)
-        self.force, self.torque = np.zeros(3), np.zeros(3)
-        self._asked, self._speed = np.zeros(2), np.zeros(2)
-        self._angle = np.zeros(1)
+        self._driven = (r.role == DRIVEN).astype(np.float64)
+        self._arms = -self._driven * r.wheels[:, 1]
         self._limits()
 
     def _limits(self) -> None:
         linear, angular = self.base.linear, self.base.angular
-        self._fastest = (linear.velocity_max_m_s, angular.velocity_max_rad_s)
-        steering = self.base.steering
-        self._turning_radius_m = (
-            0.0 if steering is None else steering.minimum_turning_radius_m
-        )
         up = np.array([linear.acceleration_max_m_s2, angular.acceleration_max_rad_s2])
         down = np.array(
             [linear.emergency_braking_max_m_s2, angular.emergency_braking_max_rad_s2]
         )
-        self._up, self._down = up * self.step_s, down * self.step_s
-        drive, steering = self.base.drive, self.base.steering
-        self._forces = np.array(
-            [
-                drive.force_max_n,
-                drive.brake_force_max_n,
-                drive.holding_force_max_n,
-                drive.yaw_slip,
-            ]
+        r, drive, steering = self.rolling, self.base.drive, self.base.steering
+        r.up[:], r.down[:] = up * self.step_s, down * self.step_s
+        r.forces[:] = (
+            drive.force_max_n,
+            drive.brake_force_max_n,
+            drive.holding_force_max_n,
+            drive.yaw_slip,
         )
-        self._steering = np.zeros(3)
+        r.most[:2] = linear.velocity_max_m_s, angular.velocity_max_rad_s
         if steering is not None:
-            self._steering[:] = (
+            r.most[2] = steering.minimum_turning_radius_m
+            r.steering[:] = (
                 self.base.wheelbase_m,
                 steering.angle_max_rad,
                 steering.rate_max_rad_s * self.step_s,
@@ -185,89 +109,39 @@ class Traction:
     @property
     def steering_rad(self) -> float:
         """Angle of the steered axle, left positive; 0 without one."""
-        return float(self._angle[0])
+        return float(self.rolling.angle[0])
 
     def reset(self, linear_m_s: float, angular_rad_s: float) -> None:
         """Forget everything; the drive runs at these speeds from the start."""
-        self._impulse[:] = 0.0
-        self.force[:] = 0.0
-        self.torque[:] = 0.0
-        self._asked[:] = self._speed[:] = (linear_m_s, angular_rad_s)
-        self._angle[0] = _steering_for(self._asked, self._steering, 0.0)
+        r = self.rolling
+        r.impulse[:] = 0.0
+        r.push[:] = 0.0
+        r.asked[:] = r.speed[:] = (linear_m_s, angular_rad_s)
+        r.angle[0] = steering_for(r.asked, r.steering, 0.0)
 
     def set_velocity(self, linear_m_s: float, angular_rad_s: float) -> None:
         """Ask the drive for a forward speed and a yaw rate.
 
-        They are limited by what the base may do: both speeds, and for a steered base
-        the yaw rate by the turning radius.
+        The drive limits them to what the base may do: both speeds, and for a steered
+        base the yaw rate by the turning radius.
         """
-        fastest, fastest_turn = self._fastest
-        linear = min(max(float(linear_m_s), -fastest), fastest)
-        angular = min(max(float(angular_rad_s), -fastest_turn), fastest_turn)
-        if self._turning_radius_m > 0.0:
-            most = abs(linear) / self._turning_radius_m
-            angular = min(max(angular, -most), most)
-        self._asked[0], self._asked[1] = linear, angular
+        asked = self.rolling.asked
+        asked[0], asked[1] = linear_m_s, angular_rad_s
 
-    def press(self, body: Body) -> None:
+    def press(self) -> None:
         """Compute what the ground does to the base during the next step.
 
-        Advances the drive by one step and writes force, torque, load and effort.
+        Advances the drive by one step; writes push, load and what :meth:`effort` tells.
         """
-        _advance_drive(
-            self._asked,
-            self._speed,
-            self._up,
-            self._down,
-            self._forces,
-            self._steering,
-            self._angle,
-            body.twist,
-            self._wheels,
-            self._role,
-            self._target,
-            self._power,
-        )
-        self._press(body)
+        begin_step(self.buffer, self.count, self.mass_kg, *self._given)
 
-    def feel(self, body: Body) -> None:
-        """Compute the wheels' loads of a body that has just been placed."""
-        self._press(body)
-        self._impulse[:] = 0.0
-        self.force[:] = 0.0
-        self.torque[:] = 0.0
-
-    def _press(self, body: Body) -> None:
-        ground = self.ground
-        press_wheels(
-            body.mass_kg,
-            body.center,
-            body.inertia,
-            body.pose,
-            body.twist,
-            body.pull,
-            self._wheels,
-            self._role,
-            self._angle[0],
-            self._target,
-            self._power,
-            ground.heights,
-            ground.grid,
-            ground.patches,
-            ground.material,
-            ground.friction,
-            self.step_s,
-            self._point,
-            self._frame,
-            self.load,
-            self._impulse,
-            self.force,
-            self.torque,
-        )
+    def feel(self) -> None:
+        """Compute the wheels' loads of a base that has just been placed."""
+        press_still(self.buffer, self.count, self.mass_kg, *self._given)
 
     def effort(self) -> tuple[float, float]:
         """Return what the driven wheels gave: force along x [N], moment about z [N m]."""
-        along = self._impulse[:, 0]
+        along = self.rolling.impulse[:, 0]
         force, moment = along @ self._driven, along @ self._arms
         return float(force) / self.step_s, float(moment) / self.step_s
 
@@ -280,7 +154,7 @@ class Traction:
         heading = np.empty((3, 3))
         rotation_from_quaternion(pose[3:], heading)
         ahead = heading[:2, 0] / max(float(np.hypot(*heading[:2, 0])), 1e-9)
-        place, out = self._wheels[:, :2], np.zeros(4)
+        place, out = self.rolling.wheels[:, :2], np.zeros(4)
         heights = np.empty(len(place))
         for i, (x, y) in enumerate(place.tolist()):
             ground_height(
@@ -300,17 +174,14 @@ class Traction:
         left /= np.linalg.norm(left)
         return np.column_stack([np.cross(left, normal), left, normal])
 
-    def rest_pose(self, body: Body, gravity: Array) -> Array:
+    def rest_pose(self) -> Array:
         """Return the (7,) pose in which the base stands still at its place and heading.
 
         Newton's method on height, roll and pitch; x, y and yaw are the body's own. If
         the base would fall over there, the pose is merely near the ground.
-
-        Args:
-            body: Mass, centre of mass and the wanted place.
-            gravity: (3,) [m/s2].
         """
-        ground, pose = self.ground, body.pose.copy()
+        ground, r = self.ground, self.rolling
+        pose = r.pose.copy()
         rotation = self._lie(pose)
 
         def unbalance(change: Array) -> Array:
@@ -318,19 +189,19 @@ class Traction:
             new[2] += change[0]
             quaternion_from_rotation(_turn(change[1], change[2]) @ rotation, new[3:])
             find_unbalance(
-                body.mass_kg,
-                body.center,
+                self.mass_kg,
+                r.center,
                 new,
-                gravity,
-                self._wheels,
-                self._role,
+                r.gravity,
+                r.wheels,
+                r.role,
                 ground.heights,
                 ground.grid,
                 result,
             )
             return result
 
-        pose[2] -= body.mass_kg * np.linalg.norm(gravity) / self._wheels[:, 3].sum()
+        pose[2] -= self.mass_kg * np.linalg.norm(r.gravity) / r.wheels[:, 3].sum()
         for _ in range(30):
             rest, slope = unbalance(np.zeros(3)), np.empty((3, 3))
             for k in range(3):

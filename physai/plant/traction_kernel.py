@@ -44,10 +44,15 @@ def _apply(matrix: Array, vector: Array, out: Array) -> None:
 
 
 @numba.njit(cache=True)
-def _mobility(rotation: Array, inertia: Array, out: Array) -> None:
-    """Inverse of an inertia (base axes) in world axes."""
-    inverse, part = np.empty((3, 3)), np.empty((3, 3))
-    row = np.empty(3)
+def _between(start: Array, end: Array, out: Array) -> None:
+    for r in range(3):
+        out[r] = end[r] - start[r]
+
+
+@numba.njit(cache=True)
+def _mobility(rotation: Array, inertia: Array, out: Array, work: Array) -> None:
+    """Inverse of an inertia (base axes) in world axes; ``work`` is (7, 3)."""
+    inverse, part, row = work[:3], work[3:6], work[6]
     for r in range(3):
         _cross(inertia[(r + 1) % 3], inertia[(r + 2) % 3], row)
         for c in range(3):
@@ -86,13 +91,14 @@ def _touch(
     point: Array,
     frame: Array,
     depth: Array,
+    work: Array,
 ) -> None:
     """Contact point, axes (normal, forward, left) and depth of every wheel.
 
     A wheel is a thin disc: it touches where its rim is lowest along the normal.
+    ``work`` is (7, 3).
     """
-    ground = np.empty(4)
-    center, left, down = np.empty(3), np.empty(3), np.empty(3)
+    ground, center, left, down = work[:2].reshape(6), work[2], work[3], work[4]
     for i in range(wheels.shape[0]):
         radius = wheels[i, 2]
         angle = steering if role[i] == STEERED else 0.0
@@ -133,14 +139,14 @@ def _load(
     frame: Array,
     depth: Array,
     load: Array,
+    work: Array,
 ) -> None:
-    """Normal force of every wheel [N]; a damper cannot pull."""
-    arm, speed = np.empty(3), np.empty(3)
+    """Normal force of every wheel [N]; a damper cannot pull. ``work`` is (7, 3)."""
+    arm, speed = work[0], work[1]
     for i in range(wheels.shape[0]):
         load[i] = 0.0
         if depth[i] > 0.0:
-            for r in range(3):
-                arm[r] = point[i, r] - center[r]
+            _between(center, point[i], arm)
             _cross(angular, arm, speed)
             for r in range(3):
                 speed[r] += velocity[r]
@@ -160,13 +166,14 @@ def _bounds(
     force: Array,
     step: float,
     bound: Array,
+    side: Array,
 ) -> None:
     """Largest impulses (W, 3): friction along and across, and what the drive gives.
 
     Half of the drive's force belongs to each side and is shared by load. Wheels that
-    are not driven resist along their direction by rolling alone.
+    are not driven resist along their direction by rolling alone. ``side`` is (2,) work.
     """
-    side = np.zeros(2)
+    side[0] = side[1] = 0.0
     for i in range(wheels.shape[0]):
         if role[i] == DRIVEN:
             side[0 if wheels[i, 1] > 0.0 else 1] += load[i]
@@ -213,19 +220,21 @@ def _solve(
     bound: Array,
     step: float,
     impulse: Array,
+    work: Array,
+    rows: Array,
 ) -> None:
     """Friction impulses (W, 2) that take contact points to their target speeds.
 
     ``velocity`` (of the centre of mass) and ``angular`` are what the step would end
-    with without friction; they are changed to what it ends with.
+    without friction; they are changed to what it ends with. ``work`` is (7, 3) and
+    ``rows`` (5, W, 3), of which the first four are lever arms and turns.
     """
     count = role.shape[0]
-    lever, turn = np.empty((count, 2, 3)), np.empty((count, 2, 3))
-    inverse = np.empty(count)
-    arm = np.empty(3)
+    lever = rows[:2].reshape((count, 2, 3))
+    turn = rows[2:4].reshape((count, 2, 3))
+    inverse, arm, new = rows[4].reshape(3 * count)[:count], work[0], work[1]
     for i in range(count):
-        for r in range(3):
-            arm[r] = point[i, r] - center[r]
+        _between(center, point[i], arm)
         for k in range(2):
             _cross(arm, frame[i, k + 1], lever[i, k])
             _apply(mobility, lever[i, k], turn[i, k])
@@ -240,7 +249,6 @@ def _solve(
             for r in range(3):
                 velocity[r] += frame[i, k + 1, r] * (impulse[i, k] / mass)
                 angular[r] += turn[i, k, r] * impulse[i, k]
-    new = np.empty(2)
     enough = _TOLERANCE * load.sum() * step
     for _ in range(_SWEEPS):
         most = 0.0
@@ -328,31 +336,61 @@ def press_wheels(
         torque: (3,) of the same about the centre of mass [N m], filled.
     """
     count = role.shape[0]
-    rotation, center = np.empty((3, 3)), np.empty(3)
+    # One block of scratch each: making an array costs as much as the work on it.
+    vectors, rows = np.empty((18, 3)), np.empty((7, count, 3))
+    rotation, mobility, work = vectors[:3], vectors[3:6], vectors[11:]
+    center, velocity, angular = vectors[6], vectors[7], vectors[8]
+    arm, moment = vectors[9], vectors[10]
+    bound, depth = rows[5], rows[6].reshape(3 * count)[:count]
     _place(pose, center_in_base, rotation, center)
-    mobility = np.empty((3, 3))
-    _mobility(rotation, inertia_in_base, mobility)
-    velocity, angular, arm = np.empty(3), twist[3:6].copy(), center - pose[:3]
+    _mobility(rotation, inertia_in_base, mobility, work)
+    _between(pose, center, arm)
+    for r in range(3):
+        angular[r] = twist[3 + r]
     _cross(angular, arm, velocity)
-    velocity += twist[:3]
-    depth, bound = np.empty(count), np.empty((count, 3))
+    for r in range(3):
+        velocity[r] += twist[r]
     _touch(
-        rotation, pose[:3], wheels, role, steering, heights, grid, point, frame, depth
+        rotation,
+        pose,
+        wheels,
+        role,
+        steering,
+        heights,
+        grid,
+        point,
+        frame,
+        depth,
+        work,
     )
-    _load(center, velocity, angular, wheels, point, frame, depth, load)
+    _load(center, velocity, angular, wheels, point, frame, depth, load, work)
     force[:] = 0.0
     torque[:] = 0.0
-    moment = np.empty(3)
     for i in range(count):
-        _cross(point[i] - center, frame[i, 0], moment)
+        _between(center, point[i], arm)
+        _cross(arm, frame[i, 0], moment)
         for r in range(3):
             force[r] += load[i] * frame[i, 0, r]
             torque[r] += load[i] * moment[r]
-    _apply(mobility, pull[3:6] + torque, moment)
+    for r in range(3):
+        arm[r] = pull[3 + r] + torque[r]
+    _apply(mobility, arm, moment)
     for r in range(3):
         velocity[r] += (pull[r] + force[r]) * (step / mass)
         angular[r] += moment[r] * step
-    _bounds(wheels, role, point, load, friction, patches, material, power, step, bound)
+    _bounds(
+        wheels,
+        role,
+        point,
+        load,
+        friction,
+        patches,
+        material,
+        power,
+        step,
+        bound,
+        work[0],
+    )
     _solve(
         mass,
         mobility,
@@ -367,11 +405,14 @@ def press_wheels(
         bound,
         step,
         impulse,
+        work,
+        rows,
     )
     for i in range(count):
+        _between(center, point[i], arm)
         for k in range(2):
             share = impulse[i, k] / step
-            _cross(point[i] - center, frame[i, k + 1], moment)
+            _cross(arm, frame[i, k + 1], moment)
             for r in range(3):
                 force[r] += share * frame[i, k + 1, r]
                 torque[r] += share * moment[r]
@@ -409,8 +450,8 @@ def find_unbalance(
     rotation, center = np.empty((3, 3)), np.empty(3)
     _place(pose, center_in_base, rotation, center)
     point, frame = np.empty((count, 3)), np.empty((count, 3, 3))
-    depth, moment = np.empty(count), np.empty(3)
-    _touch(rotation, pose[:3], wheels, role, 0.0, heights, grid, point, frame, depth)
+    depth, moment, work = np.empty(count), np.empty(3), np.empty((7, 3))
+    _touch(rotation, pose, wheels, role, 0.0, heights, grid, point, frame, depth, work)
     weight = mass * gravity
     _cross(center - pose[:3], weight, moment)
     out[0], out[1], out[2] = weight[2], moment[0], moment[1]

@@ -20,7 +20,7 @@ from physai.plant.soil import Soil
 from physai.plant.soil_settings import BucketConfig
 from physai.types import Array
 
-__all__ = ["Pipe", "PipeConfig", "Trench", "TrenchConfig"]
+__all__ = ["Pipe", "PipeConfig", "Trench", "TrenchConfig", "look_at_pipe"]
 
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
@@ -210,27 +210,55 @@ def _plate_distance(
     return best
 
 
+@numba.njit(cache=True)
+def look_at_pipe(
+    capsule: Array,
+    position: Array,
+    rotation: Array,
+    plate: Array,
+    side: Array,
+    seen: Array,
+) -> None:
+    """Measure the distance of a bucket at a pose of its edge frame.
+
+    Args:
+        capsule: (7,) the pipe [m].
+        position: (3,) middle of the edge in the world [m].
+        rotation: (3, 3).
+        plate: (2,) half of the width and length of the plate [m].
+        side: (7,) work.
+        seen: (3,) distance now, smallest so far [m], whether it was touched; updated.
+    """
+    seen[0] = _plate_distance(capsule, position, rotation, plate[0], plate[1], side)
+    seen[1] = min(seen[1], seen[0])
+    # Unknown counts as touched.
+    if not 0.0 < seen[0] < math.inf:
+        seen[2] = 1.0
+
+
 class Pipe:
     """A pipe and how close the bucket's plate has come.
 
     Attributes:
-        distance_m: Of the plate's outline (edge, sides, heel) to the pipe's surface
-            by the last :meth:`update`.
-        closest_m: The smallest since :meth:`reset`.
-        touched: Whether it was ever touched since :meth:`reset`.
+        capsule: (7,) ends of its axis in the world and radius [m].
+        arrays: What :func:`look_at_pipe` takes besides the pose, in its order.
     """
 
     def __init__(self, config: PipeConfig, bucket: BucketConfig) -> None:
         self.config = config
-        self._half, self._plate = 0.5 * bucket.width_m, bucket.plate_length_m
-        self._capsule = np.array([*config.from_m, *config.to_m, config.radius_m])
-        self._side = np.zeros(7)
+        self._seen = np.zeros(3)
+        self.capsule = np.array([*config.from_m, *config.to_m, config.radius_m])
+        self.arrays = (
+            self.capsule,
+            np.array([0.5 * bucket.width_m, bucket.plate_length_m]),
+            np.zeros(7),
+            self._seen,
+        )
         self.reset()
 
     def reset(self) -> None:
         """Forget what was."""
-        self.distance_m = self.closest_m = math.inf
-        self.touched = False
+        self._seen[:] = math.inf, math.inf, 0.0
 
     def update(self, position_in_world: Array, rotation_in_world: Array) -> None:
         """Measure the distance of the bucket at a pose of its edge frame.
@@ -239,19 +267,25 @@ class Pipe:
             position_in_world: (3,) middle of the edge [m].
             rotation_in_world: (3, 3).
         """
-        self.distance_m = float(
-            _plate_distance(
-                self._capsule,
-                position_in_world,
-                rotation_in_world,
-                self._half,
-                self._plate,
-                self._side,
-            )
-        )
-        self.closest_m = min(self.closest_m, self.distance_m)
-        # Unknown counts as touched.
-        self.touched = self.touched or not 0.0 < self.distance_m < math.inf
+        capsule, plate, side, seen = self.arrays
+        look_at_pipe(capsule, position_in_world, rotation_in_world, plate, side, seen)
+
+    @property
+    def distance_m(self) -> float:
+        """Of the plate's outline (edge, sides, heel) to the pipe's surface by the last
+        :meth:`update`.
+        """
+        return float(self._seen[0])
+
+    @property
+    def closest_m(self) -> float:
+        """The smallest since :meth:`reset`."""
+        return float(self._seen[1])
+
+    @property
+    def touched(self) -> bool:
+        """Whether it was ever touched since :meth:`reset`."""
+        return bool(self._seen[2] > 0.0)
 
     @property
     def margin_m(self) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from physai.plant.picture import Image, Picture
 from physai.plant.scene import Outline
-from physai.plant.seating import pictured_boxes
+from physai.plant.seating import pictured_boxes, pictured_ground
 from physai.record.episode import StepRecord
 from physai.record.overlay import SLOW_COLOR, STOP_COLOR, Overlay, Zone, draw_overlay
 from physai.robot.footprint import footprint_of
@@ -77,14 +77,13 @@ def draw_step(
     eats = names[:1] == ("mouth_x_in_world_m",)
     mouth = state.extras[:3] if eats else None
     food = state.extras[names.index("food_on_spoon")] if "food_on_spoon" in names else 0
-    look = getattr(cycle.plant, "surface", None)
     scene = cycle.environment.plant.scene
     image = picture.draw(
         state,
         camera,
         mouth,
         float(food),
-        None if look is None else look(),
+        pictured_ground(cycle.plant),
         objects=pictured_boxes(cycle.plant, cycle.scenario, scene),
         zones=[*spec_zones(cycle), *stopping_zone(cycle, state)],
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -57,6 +58,30 @@ _RESTING = 0.02
 """Share of its fastest speed at which a robot that was pushed has come to rest (project)."""
 
 
+_NOTHING = np.zeros(0)
+
+
+@numba.njit(cache=True)
+def _judge_extras(
+    judged: Array, extras: Array, ages: Array, true_extras: Array, signals: Array
+) -> None:
+    """Write the signals of extras that rules judge.
+
+    Args:
+        judged: (J, 4) place of the signal, place of the extra, whether it is a true
+            extra, sign; sign 0 asks for the age.
+        extras: (e,) of the state.
+        ages: (e,) [s].
+        true_extras: Of the truth; one that is not there gives NaN.
+        signals: Filled.
+    """
+    for k in range(judged.shape[0]):
+        slot, place, sign = int(judged[k, 0]), int(judged[k, 1]), judged[k, 3]
+        source = true_extras if judged[k, 2] > 0.0 else extras
+        value = source[place] if 0 <= place < source.shape[0] else np.nan
+        signals[slot] = sign * value if sign != 0.0 else ages[place]
+
+
 class Monitor:
     """Computes signals and margins of a compiled specification, step by step.
 
@@ -88,6 +113,7 @@ class Monitor:
         self.signals = np.zeros(
             Signal.COUNT + len(spec.judged_extras) + len(spec.responses)
         )
+        self._judged = np.array(spec.judged_extras, dtype=np.float64).reshape(-1, 4)
         self._gate_places = np.array(
             [spec.extras.get(name, -1) for name in _MOUTH], dtype=np.int64
         )
@@ -234,14 +260,14 @@ class Monitor:
         self.caps.clear()
         for section in self._sections:
             section.update(state, self.kinematics, self.signals)
-        for slot, place, true, sign in self.spec.judged_extras:
-            source = (
-                state.extras if not true else None if truth is None else truth.extras
+        if len(self._judged):
+            _judge_extras(
+                self._judged,
+                np.ascontiguousarray(state.extras),
+                np.ascontiguousarray(state.extras_age_s),
+                _NOTHING if truth is None else np.ascontiguousarray(truth.extras),
+                self.signals,
             )
-            value = np.nan if source is None else source[place]
-            # Sign 0 asks for the extra's age.
-            judged = sign * value if sign else state.extras_age_s[place]
-            self.signals[slot] = judged
         self._respond()
 
     def _respond(self) -> None:

@@ -16,7 +16,7 @@ from gymnasium.utils import EzPickle
 from physai.config import parse
 from physai.errors import ContractError, MissingExtraError, suggest
 from physai.plant.scenario import Scenario
-from physai.plant.seating import pictured_boxes
+from physai.plant.seating import pictured_boxes, pictured_ground
 from physai.tasks import registry
 
 if TYPE_CHECKING:
@@ -216,12 +216,11 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
         truth = self.cycle.truth
         state = self.cycle.state if truth is None else truth.state
         place = _mouth(self.environment.extras)
-        look = getattr(self.cycle.plant, "surface", None)
         scene = self.environment.plant.scene
         image = self._picture.draw(
             state,
             mouth=None if place is None else state.extras[place],
-            surface=None if look is None else look(),
+            surface=pictured_ground(self.cycle.plant),
             objects=pictured_boxes(self.cycle.plant, self.cycle.scenario, scene),
         )
         if self.render_mode == "rgb_array":

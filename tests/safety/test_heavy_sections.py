@@ -203,7 +203,7 @@ def test_a_bucket_driven_down_on_a_pipe_stops_before_its_buffer(cycle):
     process = plant._process
     x, y, z = plant.kinematics.tool_position
     for pipe in (process.pipe, process._planned):
-        pipe._capsule[:] = [x, y - 2, z - 1.2, x, y + 2, z - 1.2, 0.1]
+        pipe.capsule[:] = [x, y - 2, z - 1.2, x, y + 2, z - 1.2, 0.1]
     process._plan[:] = [x, y - 2, z - 1.2, x, y + 2, z - 1.2, 0.1]
     process._exact[8:15] = process._plan
     nearest = 9.0

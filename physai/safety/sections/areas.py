@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from physai.config import Config
@@ -23,6 +24,7 @@ from physai.safety.rules import Signal
 from physai.safety.sections.section import (
     Caps,
     Section,
+    cap_actuator,
     edge_distance,
     excess_of,
     inside_polygon,
@@ -31,6 +33,7 @@ from physai.types import Array, State
 
 __all__ = ["AreaValues", "Areas", "AreasValues"]
 
+Integers = npt.NDArray[np.int64]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -66,15 +69,100 @@ class AreasValues(Config):
 @numba.njit(cache=True)
 def _person_inside(people: Array, reach: Array, polygon: Array) -> bool:
     """Whether anybody is, or could by now be, inside a polygon."""
+    x0, x1, y0, y1 = np.inf, -np.inf, np.inf, -np.inf
+    for k in range(polygon.shape[0]):
+        x0, x1 = min(x0, polygon[k, 0]), max(x1, polygon[k, 0])
+        y0, y1 = min(y0, polygon[k, 1]), max(y1, polygon[k, 1])
     for p in range(people.shape[0]):
         for s in range(people.shape[1]):
+            near = reach[p] + people[p, s, 6]
+            beyond = near + _ABOVE_ROUNDING_M
             for e in range(2):
                 x, y = people[p, s, 3 * e], people[p, s, 3 * e + 1]
+                if (
+                    x < x0 - beyond
+                    or x > x1 + beyond
+                    or y < y0 - beyond
+                    or y > y1 + beyond
+                ):
+                    continue
                 if inside_polygon(x, y, polygon):
                     return True
-                if edge_distance(x, y, polygon) <= reach[p] + people[p, s, 6]:
+                if edge_distance(x, y, polygon) <= near:
                     return True
     return False
+
+
+_ABOVE_ROUNDING_M = 1e-6
+
+_UNMANNED, _RESTRICTED, _SLOW = range(3)
+_KINDS = {"unmanned": _UNMANNED, "restricted": _RESTRICTED, "slow": _SLOW}
+
+
+@numba.njit(cache=True)
+def _judge(
+    people: Array,
+    people_age: Array,
+    kept: float,
+    walking: float,
+    x: float,
+    y: float,
+    corners: Array,
+    starts: Integers,
+    kinds: Integers,
+    shares: Array,
+    velocity: Array,
+    fastest: Array,
+    scratch: Array,
+    upper: Array,
+    lower: Array,
+    rule: Integers,
+    kind: int,
+    out: Array,
+) -> None:
+    """Look where people and robot are; cap every actuator.
+
+    Args:
+        people: (P, S, 7) [m].
+        people_age: (P,) [s].
+        kept: Kept of every edge [m].
+        walking: Speed at which a person may have come closer meanwhile [m/s].
+        x: Of the base in the world [m].
+        y: The same.
+        corners: (K, 2) of all polygons, one after the other [m].
+        starts: (A + 1,) first corner of every area.
+        kinds: (A,) of the areas.
+        shares: (A,) of the speed that each permits.
+        velocity: (n,) of the actuators.
+        fastest: (n,) limits of the maker.
+        scratch: (2, n) caps of this section, and reach of people.
+        upper: (n,) of :class:`Caps`, with ``lower`` and ``rule``.
+        lower: The same.
+        rule: The same.
+        kind: Of the capping rule.
+        out: (3,) filled: intrusion, motion while there is one, excess above the caps.
+    """
+    reach = kept + walking * people_age
+    share, intrusion = 1.0, 0.0
+    for a in range(kinds.shape[0]):
+        polygon = corners[starts[a] : starts[a + 1]]
+        if kinds[a] == _SLOW:
+            here = inside_polygon(x, y, polygon)
+        else:
+            here = _person_inside(people, reach, polygon)
+        if here and kinds[a] == _UNMANNED:
+            intrusion = 1.0
+        elif here:
+            share = min(share, shares[a])
+    most = 0.0
+    for i in range(velocity.shape[0]):
+        most = max(most, abs(velocity[i]) / fastest[i])
+        scratch[0, i] = fastest[i] * share
+        scratch[1, i] = -scratch[0, i]
+        if share < 1.0:
+            cap_actuator(upper, lower, rule, i, scratch[0, i], scratch[0, i], kind)
+    out[0], out[1] = intrusion, intrusion * most
+    out[2] = excess_of(velocity, scratch[1], scratch[0], fastest)
 
 
 class Areas(Section):
@@ -91,40 +179,42 @@ class Areas(Section):
         reaction_time_s: float,
     ) -> None:
         super().__init__(values, robot, truth_view, caps, reaction_time_s)
-        self._areas = [
-            (a.kind, np.array(a.polygon_m), a.speed_share) for a in values.areas
-        ]
+        areas = values.areas
+        self._corners = np.concatenate([np.array(a.polygon_m) for a in areas])
+        self._starts = np.cumsum([0, *(len(a.polygon_m) for a in areas)])
+        self._kinds = np.array([_KINDS[a.kind] for a in areas])
+        self._shares = np.array([a.speed_share for a in areas])
         self._walking = 0.0 if truth_view else values.walking_speed_m_s
         self._kept = 0.0 if truth_view else values.uncertainty_m
         self._kind = caps.kind("area_speed")
-        n = len(robot.actuator_names)
-        self._upper = np.zeros(n)
+        self._scratch = np.zeros((2, len(robot.actuator_names)))
+        self._out = np.zeros(3)
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Look where people and robot are."""
-        people = np.ascontiguousarray(state.people)
-        reach = self._kept + self._walking * state.people_age_s
-        base = state.base_pose_in_world
-        share, intrusion = 1.0, 0.0
-        for kind, polygon, allowed in self._areas:
-            if kind == "slow":
-                here = inside_polygon(float(base[0]), float(base[1]), polygon)
-            else:
-                here = _person_inside(people, reach, polygon)
-            if here and kind == "unmanned":
-                intrusion = 1.0
-            elif here:
-                share = min(share, allowed)
-        signals[Signal.AREA_INTRUSION] = intrusion
-        speeds = np.abs(state.actuator_velocity) / self.robot.velocity_max
-        signals[Signal.AREA_MOTION] = intrusion * float(speeds.max())
-        np.multiply(self.robot.velocity_max, share, out=self._upper)
-        if share < 1.0:
-            for i, speed in enumerate(self._upper.tolist()):
-                self.caps.cap(i, speed, speed, self._kind)
-        signals[Signal.AREA_SPEED] = excess_of(
+        x, y = state.base_pose_in_world[:2].tolist()
+        caps, out = self.caps, self._out
+        _judge(
+            np.ascontiguousarray(state.people),
+            np.ascontiguousarray(state.people_age_s),
+            self._kept,
+            self._walking,
+            x,
+            y,
+            self._corners,
+            self._starts,
+            self._kinds,
+            self._shares,
             np.ascontiguousarray(state.actuator_velocity),
-            -self._upper,
-            self._upper,
             self.robot.velocity_max,
+            self._scratch,
+            caps.upper,
+            caps.lower,
+            caps.rule,
+            self._kind,
+            out,
         )
+        intrusion, motion, excess = out.tolist()
+        signals[Signal.AREA_INTRUSION] = intrusion
+        signals[Signal.AREA_MOTION] = motion
+        signals[Signal.AREA_SPEED] = excess

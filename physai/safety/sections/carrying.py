@@ -27,7 +27,7 @@ from physai.errors import ConfigError
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics, chain_of
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section
+from physai.safety.sections.section import Caps, Section, cap_actuator
 from physai.types import Array, State
 
 __all__ = ["Carrying", "CarryingValues"]
@@ -73,9 +73,11 @@ def _look(
     buffer: Array,
     lower: Array,
     upper: Array,
+    capped: tuple[Array, Array, npt.NDArray[np.int64]],
+    kind: int,
     out: Array,
 ) -> None:
-    """Write the caps of every actuator, and by how much the worst exceeds its own.
+    """Cap every actuator, and write by how much the worst exceeds its own cap.
 
     Args:
         velocity: (n,) actuators, those of the base first.
@@ -87,8 +89,10 @@ def _look(
         tool: Link of the tool's frame.
         size: Of the robot's kinematics.
         buffer: The same, placed.
-        lower: (n,) out.
-        upper: (n,) out.
+        lower: (n,) scratch.
+        upper: (n,) scratch.
+        capped: Upper, lower and rule of :class:`Caps`.
+        kind: Of the capping rule.
         out: (2,) out: worst excess as a share of the limit, tilt [rad].
     """
     c, n = chain_of(buffer, size), velocity.shape[0]
@@ -135,6 +139,7 @@ def _look(
     for a in range(n):
         over = max(velocity[a] - upper[a], lower[a] - velocity[a]) / fastest[a]
         worst = max(worst, over)
+        cap_actuator(capped[0], capped[1], capped[2], a, upper[a], -lower[a], kind)
     out[0], out[1] = worst, tilt
 
 
@@ -181,6 +186,7 @@ class Carrying(Section):
         self._out = np.zeros(2)
         self._fastest = np.array(robot.velocity_max)
         self._kind = caps.kind("carrying_speed")
+        self._capped = (caps.upper, caps.lower, caps.rule)
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Cap every actuator and judge what moves."""
@@ -194,12 +200,9 @@ class Carrying(Section):
             kinematics.buffer,
             self._lower,
             self._upper,
+            self._capped,
+            self._kind,
             self._out,
         )
         signals[Signal.CARRYING_SPEED] = self._out[0]
         signals[Signal.LOAD_TILT] = self._out[1]
-        caps, kind = self.caps, self._kind
-        for i, (low, high) in enumerate(
-            zip(self._lower.tolist(), self._upper.tolist(), strict=True)
-        ):
-            caps.cap(i, high, -low, kind)

@@ -10,17 +10,26 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+import numba
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from physai.config import Config
 from physai.robot.description import Robot
-from physai.robot.kinematics import Kinematics
+from physai.robot.kinematics import Kinematics, chain_of, fill_jacobian
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section, stopping_speed
+from physai.safety.sections.section import (
+    Caps,
+    Section,
+    add_row,
+    stopping_speed,
+)
 from physai.types import Array, State
 
 __all__ = ["Envelope", "EnvelopeValues"]
 
+Integers = npt.NDArray[np.int64]
 Point = tuple[float, float, float]
 
 
@@ -44,6 +53,54 @@ class EnvelopeValues(Config):
         return self
 
 
+@numba.njit(cache=True)
+def _judge(
+    size: Integers,
+    buffer: Array,
+    tool: int,
+    low: Array,
+    high: Array,
+    deceleration: float,
+    reaction: float,
+    judges_only: bool,
+    rows: Array,
+    row_count: Integers,
+) -> float:
+    """Ask for a row per near side; return how far outside the tool is [m].
+
+    Args:
+        size: Of the robot's kinematics.
+        buffer: The same, placed; its Jacobian is overwritten.
+        tool: Link of the tool's frame.
+        low: (3,) corner of the box [m].
+        high: (3,) the other.
+        deceleration: [m/s2].
+        reaction: Tr [s].
+        judges_only: Ask for no row.
+        rows: Of :class:`Caps`, with ``row_count``.
+        row_count: The same.
+    """
+    c, worst, known = chain_of(buffer, size), -1.0, False
+    place = c.link_position[tool]
+    for axis in range(3):
+        for end in range(2):
+            free = high[axis] - place[axis] if end == 0 else place[axis] - low[axis]
+            worst = max(worst, -free)
+            limit = stopping_speed(free, deceleration, reaction)
+            if limit > _NO_CONCERN_M_S or judges_only:
+                continue
+            if not known:
+                fill_jacobian(tool, place[0], place[1], place[2], c)
+                known = True
+            sign = 1.0 if end == 0 else -1.0
+            add_row(rows, row_count, c.jacobian[axis], sign, limit)
+    return worst
+
+
+_NO_CONCERN_M_S = 8.0
+"""No tool is faster: farther away a row never binds."""
+
+
 class Envelope(Section):
     """Rows toward the sides of a box; see the module."""
 
@@ -59,28 +116,25 @@ class Envelope(Section):
     ) -> None:
         super().__init__(values, robot, truth_view, caps, reaction_time_s)
         kept = 0.0 if truth_view else values.margin_m
-        self._low = [low + kept for low in values.minimum_m]
-        self._high = [high - kept for high in values.maximum_m]
+        self._low = np.array(values.minimum_m) + kept
+        self._high = np.array(values.maximum_m) - kept
         self._deceleration = values.deceleration_m_s2
         self._kind = caps.kind("envelope")
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Ask for a row per near side; tell how far outside the tool is."""
-        worst, jacobian = -1.0, None
-        for axis, place in enumerate(kinematics.tool_position.tolist()):
-            for sign, free in (
-                (1.0, self._high[axis] - place),
-                (-1.0, place - self._low[axis]),
-            ):
-                worst = max(worst, -free)
-                limit = stopping_speed(free, self._deceleration, self.reaction_time_s)
-                if limit > _NO_CONCERN_M_S or self.truth_view:
-                    continue
-                if jacobian is None:
-                    jacobian = kinematics.tool_jacobian()
-                self.caps.row(sign * jacobian[axis], limit, self._kind)
-        signals[Signal.ENVELOPE] = worst
-
-
-_NO_CONCERN_M_S = 8.0
-"""No tool is faster: farther away a row never binds."""
+        caps = self.caps
+        before = int(caps.row_count[0])
+        signals[Signal.ENVELOPE] = _judge(
+            kinematics.size,
+            kinematics.buffer,
+            self.robot.tool_link,
+            self._low,
+            self._high,
+            self._deceleration,
+            self.reaction_time_s,
+            self.truth_view,
+            caps.rows,
+            caps.row_count,
+        )
+        caps.own_rows(before, self._kind)

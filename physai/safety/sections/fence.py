@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from physai.config import Config
@@ -20,6 +21,7 @@ from physai.safety.rules import Signal
 from physai.safety.sections.section import (
     Caps,
     Section,
+    cap_actuator,
     edge_distance,
     excess_of,
     footprint_of,
@@ -89,6 +91,42 @@ def _measure(
     out[2] = stopping_speed(near - margin, deceleration, reaction) / reach
 
 
+@numba.njit(cache=True)
+def _judge(
+    pose: Array,
+    footprint: Array,
+    polygon: Array,
+    figures: Array,
+    velocity: Array,
+    fastest: Array,
+    upper: Array,
+    lower: Array,
+    rule: npt.NDArray[np.int64],
+    kind: int,
+    out: Array,
+) -> float:
+    """Cap forward, backward and turning speed; return the excess of what is driven.
+
+    Args:
+        pose: (7,) of the base in the world.
+        footprint: (4,) of the robot [m].
+        polygon: (K, 2) [m].
+        figures: (3,) deceleration [m/s2], reaction time [s], margin [m].
+        velocity: (n,) of the actuators, those of the base first.
+        fastest: (n,) limits of the maker.
+        upper: (n,) of :class:`Caps`, with ``lower`` and ``rule``.
+        lower: The same.
+        rule: The same.
+        kind: Of the capping rule.
+        out: (4,) scratch.
+    """
+    _measure(pose, footprint, polygon, figures[0], figures[1], figures[2], out)
+    cap_actuator(upper, lower, rule, 0, out[0], out[1], kind)
+    cap_actuator(upper, lower, rule, 1, out[2], out[2], kind)
+    out[3] = -out[1]
+    return excess_of(velocity[:1], out[3:4], out[:1], fastest[:1])
+
+
 class Fence(Section):
     """Caps the base so that it stops before the fence; see the module."""
 
@@ -105,26 +143,29 @@ class Fence(Section):
         super().__init__(values, robot, truth_view, caps, reaction_time_s)
         self._polygon = np.array(values.polygon_m)
         self._footprint = footprint_of(robot)
-        self._deceleration = values.deceleration_m_s2
-        self._margin = 0.0 if truth_view else values.margin_m
-        self._out = np.zeros(3)
+        margin = 0.0 if truth_view else values.margin_m
+        self._figures = np.array([values.deceleration_m_s2, reaction_time_s, margin])
+        self._out = np.zeros(4)
         self._kind = caps.kind("geofence")
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Cap forward, backward and turning speed; judge what is driven."""
-        out = self._out
-        _measure(
+        caps, figures = self.caps, self._figures
+        figures[_REACTION] = self.reaction_time_s
+        signals[Signal.GEOFENCE] = _judge(
             np.ascontiguousarray(state.base_pose_in_world),
             self._footprint,
             self._polygon,
-            self._deceleration,
-            self.reaction_time_s,
-            self._margin,
-            out,
+            figures,
+            np.ascontiguousarray(state.actuator_velocity),
+            self.robot.velocity_max,
+            caps.upper,
+            caps.lower,
+            caps.rule,
+            self._kind,
+            self._out,
         )
-        self.caps.cap(0, out[0], out[1], self._kind)
-        self.caps.cap(1, out[2], out[2], self._kind)
-        speed = np.ascontiguousarray(state.actuator_velocity[:1])
-        signals[Signal.GEOFENCE] = excess_of(
-            speed, -out[1:2], out[:1], self.robot.velocity_max[:1]
-        )
+
+
+_REACTION = 1
+"""Place of Tr among the figures."""

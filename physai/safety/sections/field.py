@@ -60,13 +60,7 @@ def _permitted(free: float, object_speed: float, a: float, tr: float) -> float:
 
 @numba.njit(cache=True)
 def _place_points(
-    ranges: Array,
-    directions: Array,
-    origin: Array,
-    reach: float,
-    step: float,
-    detection: float,
-    out: Array,
+    ranges: Array, directions: Array, origin: Array, figures: Array, out: Array
 ) -> int:
     """Write where something stands, or could stand, in the base frame.
 
@@ -74,14 +68,15 @@ def _place_points(
         ranges: (L,) see the module [m].
         directions: (L, 2) of the rays in the base frame.
         origin: (2,) of the lidar in the base frame [m].
-        reach: Largest range [m].
-        step: Angle between rays [rad].
-        detection: Smallest thing that must be found [m]; 0 trusts gaps.
-        out: (L, 2) points [m].
+        figures: See :func:`_judge`; the smallest thing that must be found is 0 where
+            gaps are trusted.
+        out: (L, 3) points [m] and the square of their distance from the robot with its
+            margins [m2].
 
     Returns:
         How many.
     """
+    reach, step, detection = figures[4], figures[9], figures[10]
     count, i, rays = 0, 0, ranges.shape[0]
     while i < rays:
         end, r = i + 1, ranges[i]
@@ -93,8 +88,12 @@ def _place_points(
             r = detection / wide if detection > 0.0 else reach
         if r < reach:
             for k in range(i, end):
-                out[count, 0] = origin[0] + r * directions[k, 0]
-                out[count, 1] = origin[1] + r * directions[k, 1]
+                x = origin[0] + r * directions[k, 0]
+                y = origin[1] + r * directions[k, 1]
+                dx = max(figures[0] - x, x - figures[1], 0.0)
+                dy = max(figures[2] - y, y - figures[3], 0.0)
+                out[count, 0], out[count, 1] = x, y
+                out[count, 2] = dx * dx + dy * dy
                 count += 1
         i = end
     return count
@@ -113,39 +112,61 @@ def _ring(box: Array, curvature: float) -> tuple[float, float]:
 
 @numba.njit(cache=True)
 def _free_way(
-    points: Array, count: int, box: Array, reach: float, curvature: float, side: int
+    points: Array,
+    count: int,
+    box: Array,
+    free: float,
+    curvature: float,
+    side: int,
+    enough: float,
 ) -> float:
     """Return the way until the box touches a point, forward (side 0) or backward [m].
 
     Exact for a rectangle on a straight line or a circle, the front that swings out
     and the tail included.
+
+    Args:
+        points: Of :func:`_place_points`, the first ``count``.
+        count: How many.
+        box: (4,) the robot with its margins.
+        free: Way that is known to be the most [m].
+        curvature: Of the way [1/m].
+        side: 0 or 1.
+        enough: Once the way is shorter than this, its length does not matter [m].
     """
-    free, sign = reach, 1.0 if side == 0 else -1.0
-    bent = abs(curvature) > 1e-3
-    inner, outer = _ring(box, curvature) if bent else (0.0, 0.0)
+    sign = 1.0 if side == 0 else -1.0
+    if abs(curvature) <= 1e-3:
+        for i in range(count):
+            free = min(free, straight_way(points[i, 0], points[i, 1], box, sign))
+            if free < enough:
+                break
+        return free
+    inner, outer = _ring(box, curvature)
+    centre, square = 1.0 / curvature, curvature * curvature * _ABOVE_ROUNDING
     for i in range(count):
         x, y = points[i, 0], points[i, 1]
-        if not bent:
-            free = min(free, straight_way(x, y, box, sign))
-            continue
-        dy = y - 1.0 / curvature
+        dy = y - centre
         away = x * x + dy * dy
-        if inner <= away <= outer:
-            free = min(free, turning_way(x, y, box, curvature, sign))
+        if not inner <= away <= outer:
+            continue
+        # On its arc, never shorter than the straight gap, a point comes no nearer than
+        # it has to: what is that far away cannot shorten the way.
+        if points[i, 2] > free * free * away * square + _TOUCH_M2:
+            continue
+        free = min(free, turning_way(x, y, box, curvature, sign))
+        if free < enough:
+            break
     return free
 
 
+_ABOVE_ROUNDING, _TOUCH_M2 = 1.0 + 1e-6, 1e-6
+"""Far above rounding and above the 1e-9 m within which an edge counts as touched."""
+
+
 @numba.njit(cache=True)
-def _permitted_along(
-    points: Array,
-    count: int,
-    figures: Array,
-    curvature: float,
-    side: int,
-) -> float:
-    """Return the speed from which the robot stops in the corridor of a curve [m/s]."""
-    free = _free_way(points, count, figures[:4], figures[4], curvature, side)
-    return _permitted(free - figures[5], figures[6], figures[7], figures[8])
+def _speed_for(free: float, figures: Array) -> float:
+    """Return the speed from which the robot stops within a free way [m/s]."""
+    return float(_permitted(free - figures[5], figures[6], figures[7], figures[8]))
 
 
 @numba.njit(cache=True)
@@ -168,13 +189,34 @@ def _cap_speed(
             to give up the turn as well.
         out: (4,) the first two filled.
     """
+    box, bends = figures[:4], 3 if straighten and curvature != 0.0 else 1
     for side in range(2):
-        least = _permitted_along(points, count, figures, curvature, side)
-        if straighten and curvature != 0.0:
-            for share in (0.5, 0.0):
-                bend = share * curvature
-                least = min(least, _permitted_along(points, count, figures, bend, side))
-        out[side] = least
+        free = figures[4]
+        for k in range(bends):
+            bend = (1.0 - 0.5 * k) * curvature
+            free = _free_way(points, count, box, free, bend, side, -1.0)
+        out[side] = _speed_for(free, figures)
+
+
+@numba.njit(cache=True)
+def _way_for(speed: float, figures: Array) -> float:
+    """Return a way within which the robot stops from a speed, hardly longer than needed.
+
+    V Tr + v^2/2a + vo (Tr + v/a) and what is kept free; at most the reach [m].
+    """
+    vo, a, tr = figures[6], figures[7], figures[8]
+    way = speed * tr + speed * speed / (2.0 * a) + vo * (tr + speed / a)
+    way = (way + figures[5]) * (1.0 + 1e-6) + 1e-6
+    if not (way < figures[4] and _speed_for(way, figures) >= speed):
+        way = figures[4]
+    return float(way)
+
+
+@numba.njit(cache=True)
+def _longest_too_short(speed: float, way: float, figures: Array) -> float:
+    """Return a way from which the robot does not stop in time, hardly too short [m]."""
+    short = way * (1.0 - 1e-5) - 1e-5
+    return short if short > 0.0 and not _speed_for(short, figures) >= speed else -1.0
 
 
 @numba.njit(cache=True)
@@ -196,15 +238,18 @@ def _cap_turns(
         out: (4,) the last two filled.
     """
     side = 0 if speed >= 0.0 else 1
-    fast = max(abs(speed), _TURN_FROM_M_S)
+    fast, box = max(abs(speed), _TURN_FROM_M_S), figures[:4]
+    # Only whether the way suffices is asked, not how long it is.
+    way_needed = _way_for(abs(speed), figures)
+    too_short = _longest_too_short(abs(speed), way_needed, figures)
     for way in range(2):
         sign = 1.0 if (way == 0) == (side == 0) else -1.0
         allowed = 0.0
         for k in range(_TURNS - 1, -1, -1):
             rate = most / _TURN_FACTOR**k
             bend = sign * rate / fast
-            permitted = _permitted_along(points, count, figures, bend, side)
-            if not permitted >= abs(speed):
+            free = _free_way(points, count, box, way_needed, bend, side, too_short)
+            if not _speed_for(free, figures) >= abs(speed):
                 break
             allowed = rate
         out[2 + way] = allowed
@@ -237,15 +282,13 @@ def _judge(
         figures: (12,) rear, front, right, left of the robot with its margins, reach,
             way kept free [m], object's speed [m/s], a [m/s2], Tr [s], angle between
             rays [rad], detection [m], largest yaw rate [rad/s].
-        points: (L, 2) scratch.
+        points: (L, 3) scratch.
         speed: Driven [m/s].
         rate: Yaw rate [rad/s].
         guards: Whether this is the guard's view.
         out: (4,) filled.
     """
-    count = _place_points(
-        ranges, directions, origin, figures[4], figures[9], figures[10], points
-    )
+    count = _place_points(ranges, directions, origin, figures, points)
     curvature = rate / speed if abs(speed) > _MOVING_M_S else 0.0
     _cap_speed(points, count, figures, curvature, guards, out)
     if guards:
@@ -306,7 +349,7 @@ class ProtectiveField(Section):
         )
         sees_back = lidar.field_of_view_rad > 1.9 * np.pi
         self._backward = np.inf if sees_back else values.unseen_speed_m_s
-        self._points, self._out = np.zeros((lidar.rays, 2)), np.zeros(4)
+        self._points, self._out = np.zeros((lidar.rays, 3)), np.zeros(4)
         self._fastest = float(robot.velocity_max[0])
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
 from physai.config import Config
 from physai.errors import ContractError
@@ -27,6 +28,8 @@ __all__ = [
     "ROWS_MOST",
     "Caps",
     "Section",
+    "add_row",
+    "cap_actuator",
     "edge_distance",
     "excess_of",
     "footprint_of",
@@ -38,6 +41,47 @@ __all__ = [
 
 ROWS_MOST = 12
 """Rows that the sections of a specification may ask for together."""
+
+
+@numba.njit(cache=True)
+def cap_actuator(
+    upper: Array,
+    lower: Array,
+    rule: npt.NDArray[np.int64],
+    actuator: int,
+    forward: float,
+    backward: float,
+    kind: int,
+) -> None:
+    """Do what :meth:`Caps.cap` does, on its arrays."""
+    high = forward if forward >= 0.0 else 0.0
+    low = backward if backward >= 0.0 else 0.0
+    if high < upper[actuator]:
+        upper[actuator], rule[actuator] = high, kind
+    if -low > lower[actuator]:
+        lower[actuator], rule[actuator] = -low, kind
+
+
+@numba.njit(cache=True)
+def add_row(
+    rows: Array,
+    row_count: npt.NDArray[np.int64],
+    coefficients: Array,
+    sign: float,
+    limit: float,
+) -> None:
+    """Do what :meth:`Caps.row` does for sign times coefficients, on its arrays.
+
+    Who asked for the row, and whether there was room, is told by
+    :meth:`Caps.own_rows`.
+    """
+    place = row_count[0]
+    row_count[0] = place + 1
+    if place >= rows.shape[0]:
+        return
+    for i in range(coefficients.shape[0]):
+        rows[place, i] = sign * coefficients[i]
+    rows[place, coefficients.shape[0]] = limit if limit >= 0.0 else 0.0
 
 
 class Caps:
@@ -93,12 +137,15 @@ class Caps:
             backward: Largest speed the other way, at least 0; NaN permits nothing.
             kind: Of :meth:`kind`.
         """
-        high = forward if forward >= 0.0 else 0.0
-        low = backward if backward >= 0.0 else 0.0
-        if high < self.upper[actuator]:
-            self.upper[actuator], self.rule[actuator] = high, kind
-        if -low > self.lower[actuator]:
-            self.lower[actuator], self.rule[actuator] = -low, kind
+        cap_actuator(
+            self.upper,
+            self.lower,
+            self.rule,
+            actuator,
+            float(forward),
+            float(backward),
+            kind,
+        )
 
     def row(self, coefficients: Array, limit: float, kind: int) -> None:
         """Ask for coefficients . u <= limit.
@@ -120,6 +167,23 @@ class Caps:
         self.rows[place, -1] = limit if limit >= 0.0 else 0.0
         self.row_rule[place] = kind
         self.row_count[0] = place + 1
+
+    def own_rows(self, first: int, kind: int) -> None:
+        """Say who asked for the rows from a place on, which compiled code added.
+
+        Args:
+            first: Number of rows before.
+            kind: Of :meth:`kind`.
+
+        Raises:
+            ContractError: If there are more rows than :data:`ROWS_MOST`.
+        """
+        count = int(self.row_count[0])
+        if count > ROWS_MOST:
+            self.row_count[0] = ROWS_MOST
+            raise ContractError(f"sections ask for more than {ROWS_MOST} rows")
+        for place in range(first, count):
+            self.row_rule[place] = kind
 
     def keep_tool(self, channel: int, least: float, kind: int) -> None:
         """Ask that a tool channel stays at or above a value."""

@@ -14,18 +14,25 @@ from typing import Annotated, ClassVar
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from physai.body.capsules import closest_fractions
 from physai.config import Config
 from physai.robot.description import Robot
-from physai.robot.kinematics import Kinematics
+from physai.robot.kinematics import Kinematics, chain_of, fill_jacobian
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section, stopping_speed
+from physai.safety.sections.section import (
+    Caps,
+    Section,
+    add_row,
+    stopping_speed,
+)
 from physai.types import Array, State
 
 __all__ = ["Services", "ServicesValues"]
 
+Integers = npt.NDArray[np.int64]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 
@@ -88,6 +95,59 @@ def _nearest(
         out[k, 6] = distance - pipe[6]
 
 
+@numba.njit(cache=True)
+def _judge(
+    pipe: Array,
+    size: Integers,
+    buffer: Array,
+    tool: int,
+    figures: Array,
+    velocity: Array,
+    side: Array,
+    out: Array,
+    rows: Array,
+    row_count: Integers,
+) -> float:
+    """Ask for a row per side; return the worst approach above what is permitted [m/s].
+
+    Args:
+        pipe: (7,) capsule.
+        size: Of the robot's kinematics.
+        buffer: The same, placed; its Jacobian is overwritten.
+        tool: Link of the edge's frame.
+        figures: (5,) half of the width [m], length of the plate [m], buffer [m],
+            deceleration [m/s2], reaction time [s].
+        velocity: (n,) of the actuators.
+        side: (7,) work.
+        out: (SIDES, 7) see :func:`_nearest`.
+        rows: Of :class:`Caps`, with ``row_count``.
+        row_count: The same.
+    """
+    c, worst = chain_of(buffer, size), -1.0
+    _nearest(
+        pipe,
+        c.link_position[tool],
+        c.link_rotation[tool],
+        figures[0],
+        figures[1],
+        side,
+        out,
+    )
+    for k in range(SIDES):
+        limit = stopping_speed(out[k, 6] - figures[2], figures[3], figures[4])
+        if limit > _NO_CONCERN_M_S:
+            continue
+        fill_jacobian(tool, out[k, 0], out[k, 1], out[k, 2], c)
+        row = out[k, 3:6] @ c.jacobian[:3]
+        add_row(rows, row_count, row, -1.0, limit)
+        worst = max(worst, float(-(row @ velocity) - limit))
+    return worst
+
+
+_NO_CONCERN_M_S = 3.0
+"""No edge is as fast toward the ground: farther away a row never binds."""
+
+
 class Services(Section):
     """Rows toward the pipe; see the module."""
 
@@ -102,35 +162,38 @@ class Services(Section):
         reaction_time_s: float,
     ) -> None:
         super().__init__(values, robot, truth_view, caps, reaction_time_s)
-        self._values = values
-        self._buffer = values.buffer_m + (0.0 if truth_view else values.uncertainty_m)
+        self._first = values.pipe_extra
+        self._figures = np.array(
+            [
+                0.5 * values.width_m,
+                values.plate_length_m,
+                values.buffer_m + (0.0 if truth_view else values.uncertainty_m),
+                values.deceleration_m_s2,
+                reaction_time_s,
+            ]
+        )
         self._kind = caps.kind("service_approach")
         self._side, self._out = np.zeros(7), np.zeros((SIDES, 7))
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Ask for a row per side; tell the worst approach above what is permitted."""
-        v, first, out = self._values, self._values.pipe_extra, self._out
-        _nearest(
-            np.ascontiguousarray(state.extras[first : first + 7]),
-            kinematics.tool_position,
-            kinematics.tool_rotation,
-            0.5 * v.width_m,
-            v.plate_length_m,
+        caps, figures = self.caps, self._figures
+        figures[_REACTION] = self.reaction_time_s
+        before = int(caps.row_count[0])
+        signals[Signal.SERVICE_APPROACH] = _judge(
+            np.ascontiguousarray(state.extras[self._first : self._first + 7]),
+            kinematics.size,
+            kinematics.buffer,
+            self.robot.tool_link,
+            figures,
+            np.ascontiguousarray(state.actuator_velocity),
             self._side,
-            out,
+            self._out,
+            caps.rows,
+            caps.row_count,
         )
-        worst = -1.0
-        for side in out:
-            free = float(side[6]) - self._buffer
-            limit = stopping_speed(free, v.deceleration_m_s2, self.reaction_time_s)
-            if limit > _NO_CONCERN_M_S:
-                continue
-            jacobian = kinematics.jacobian(self.robot.tool_link, side[:3])
-            row = -(side[3:6] @ jacobian[:3])
-            self.caps.row(row, limit, self._kind)
-            worst = max(worst, float(row @ state.actuator_velocity) - limit)
-        signals[Signal.SERVICE_APPROACH] = worst
+        caps.own_rows(before, self._kind)
 
 
-_NO_CONCERN_M_S = 3.0
-"""No edge is as fast toward the ground: farther away a row never binds."""
+_REACTION = 4
+"""Place of Tr among the figures."""

@@ -1,0 +1,57 @@
+"""What adversaries found, kept: each case broke the guard once and must not again.
+
+`found/NAME.onnx` is the adversary as it was frozen; the cases are seeds of the training
+range in a case of the guard suite. What was mended is said beside each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from physai.evaluation.suite import load_suite, template_of
+from physai.policy.adapters import load_policy
+from physai.tasks import registry
+
+FOUND = Path(__file__).parent / "found"
+
+CASES = [
+    # The arm was pressed on to the cup, slipped off it and jerked: a joint beyond its
+    # range, a link too fast beside the person. Now the cup is a volume to stay out of.
+    ("cup", "care_feeding_guard", "open_mouth", (4, 7, 16, 29, 38)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "suite", "case", "seeds"), CASES)
+def test_what_was_found_is_mended(name, suite, case, seeds) -> None:
+    config = load_suite(suite)
+    cycle = registry.make_cycle(config.environment, guard="on")
+    try:
+        template = template_of(config.case(case), cycle.environment)
+        policy = load_policy(str(FOUND / f"{name}.onnx"), cycle)
+        rules = zip(cycle.spec.config.rules, cycle.spec.rules, strict=True)
+        hard = [
+            place
+            for place, (given, rule) in enumerate(rules)
+            if given.verdict.kind == "hard" and rule.view != "guard"
+        ]
+        for seed in seeds:
+            observation = cycle.reset(
+                cycle.task.sample_scenario(seed, "train", template)
+            )
+            policy.reset()
+            while True:
+                record = cycle.step(policy.act(observation))
+                observation = cycle.observation
+                broken = [
+                    cycle.spec.rule_names[place]
+                    for place in hard
+                    if cycle.scorer.active[place]
+                ]
+                assert not broken, (seed, cycle.steps, broken)
+                if record.terminated or record.truncated:
+                    break
+    finally:
+        cycle.close()

@@ -65,11 +65,9 @@ def test_inside_a_box_the_shortest_way_out_is_shown():
 def specification(robot, **sections):
     base = load_spec("care_feeding").model_dump(mode="json")
     base["sections"] = {**base["sections"], **sections}
-    kept = dict(next(r for r in base["rules"] if r["id"] == "workspace"))
-    kept |= {"id": "keep_out", "rule": "keep_out", "uncertainty": 0.0}
-    kept["limit"] = {**kept["limit"], "value": 0.0}
-    if "volumes" in sections:
-        base["rules"] = [*base["rules"], kept]
+    if "volumes" not in sections:
+        del base["sections"]["volumes"]
+        base["rules"] = [r for r in base["rules"] if r["rule"] != "keep_out"]
     spec = type(load_spec("care_feeding")).model_validate(base)
     return compile_spec(spec, robot, 20.0, EXTRAS, TRUTH_EXTRAS)
 

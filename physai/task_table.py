@@ -68,40 +68,41 @@ def _table(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def step_cost(cycle: Cycle, blocks: int = 10) -> dict[str, float]:
-    """Measure a control step against the engine's own stepping, in alternating blocks.
+    """Measure a control step and the time of it inside Bullet's own stepping.
 
-    Processor time is compared, so that a busy machine does not favour either. The
-    engine's stepping is what its ``step`` does: Bullet and, under a base that drives,
-    the forces of the ground.
+    Both are told by the same clock in the same steps, so that a busy machine favours
+    neither. Everything but ``stepSimulation`` is outside: also the forces of the ground
+    under a base that drives.
 
     Args:
         cycle: Reset and with time left.
-        blocks: Pairs of blocks.
+        blocks: Blocks of steps.
 
     Returns:
-        ``share`` of a step outside the engine with its quartiles, ``step_us`` and
-        ``real_time_factor``.
+        ``share`` of a step outside ``stepSimulation`` with its quartiles over the
+        blocks, ``step_us`` and ``real_time_factor``.
     """
-    dynamics = cycle.plant.dynamics  # type: ignore[attr-defined]
-    substeps = cycle.environment.plant.substeps
+    from physai.plant.bullet import engine_time
+
     rng = np.random.default_rng(0)
     size = len(cycle.spaces.action_names)
     actions = 0.2 * rng.uniform(-1.0, 1.0, (_STEPS, size))
 
-    def steps() -> None:
+    def steps() -> float:
+        start = time.perf_counter()
         for action in actions:
             if cycle.step(action).terminated:
                 cycle.reset(cycle.scenario)  # type: ignore[arg-type]
-
-    def bare() -> None:
-        dynamics.step(_STEPS * substeps)
+        return time.perf_counter() - start
 
     steps()
     ratios, times = [], []
-    for _ in range(blocks):
-        whole, raw = _cpu(steps), _cpu(bare)
-        ratios.append(1.0 - raw / whole)
-        times.append(whole / _STEPS)
+    with engine_time() as inside:
+        for _ in range(blocks):
+            before = inside[0]
+            whole = steps()
+            ratios.append(1.0 - (inside[0] - before) / whole)
+            times.append(whole / _STEPS)
     low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
     step_s = float(np.median(times))
     return {
@@ -111,12 +112,6 @@ def step_cost(cycle: Cycle, blocks: int = 10) -> dict[str, float]:
         "step_us": 1e6 * step_s,
         "real_time_factor": 1.0 / (step_s * cycle.environment.control_hz),
     }
-
-
-def _cpu(function: Callable[[], None]) -> float:
-    start = time.process_time()
-    function()
-    return time.process_time() - start
 
 
 def _row(name: str, episodes: int, challenges: int) -> dict[str, Any]:

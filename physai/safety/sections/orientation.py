@@ -16,18 +16,20 @@ from typing import Annotated, ClassVar
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from physai.config import Config
 from physai.errors import ConfigError, suggest
 from physai.robot.description import Robot
-from physai.robot.kinematics import Kinematics
+from physai.robot.kinematics import Kinematics, chain_of, fill_jacobian
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section
+from physai.safety.sections.section import Caps, Section, add_row, cap_actuator
 from physai.types import Array, State
 
 __all__ = ["Orientation", "OrientationValues"]
 
+Integers = npt.NDArray[np.int64]
 Direction = tuple[float, float, float]
 
 
@@ -72,9 +74,6 @@ class Orientation(Section):
         self._wanted = wanted / np.linalg.norm(wanted)
         self._kind = caps.kind("tool_orientation")
         self._place = -1
-        count = len(robot.actuator_names)
-        self._nothing, self._row = np.zeros((6, count)), np.zeros(count)
-        self._out = np.zeros(2)
 
     def bind(self, extras: object) -> None:
         """Find the extra that switches it on."""
@@ -93,55 +92,64 @@ class Orientation(Section):
         if self._place >= 0 and state.extras[self._place] <= 0.5:
             signals[Signal.TOOL_ORIENTATION] = 0.0
             return
-        guarded, v = not self.truth_view, self._values
-        turning = kinematics.tool_jacobian() if guarded else self._nothing
-        near = _bound(
-            kinematics.tool_rotation,
+        caps, v = self.caps, self._values
+        before = int(caps.row_count[0])
+        signals[Signal.TOOL_ORIENTATION] = _bound(
+            kinematics.size,
+            kinematics.buffer,
+            self.robot.tool_link,
             self._own,
             self._wanted,
-            turning,
             v.limit_rad,
             v.gain_per_s,
-            self._row,
-            self._out,
+            self.truth_view,
+            caps.upper,
+            caps.lower,
+            caps.rule,
+            self._kind,
+            caps.rows,
+            caps.row_count,
         )
-        angle, allowed = self._out.tolist()
-        signals[Signal.TOOL_ORIENTATION] = angle
-        if not guarded:
-            return
-        if not near:
-            self.caps.row(self._row, allowed, self._kind)
-            return
-        for actuator, most in enumerate(self._row.tolist()):
-            self.caps.cap(actuator, most, most, self._kind)
+        caps.own_rows(before, self._kind)
 
 
 @numba.njit(cache=True)
 def _bound(
-    rotation: Array,
+    size: Integers,
+    buffer: Array,
+    tool: int,
     own: Array,
     wanted: Array,
-    jacobian: Array,
     limit: float,
     gain: float,
-    row: Array,
-    out: Array,
-) -> bool:
-    """Write the angle, and a row or caps that keep it within its limit.
+    judges_only: bool,
+    upper: Array,
+    lower: Array,
+    rule: Integers,
+    kind: int,
+    rows: Array,
+    row_count: Integers,
+) -> float:
+    """Return the angle [rad], and ask for a row or caps that keep it within its limit.
 
     Args:
-        rotation: (3, 3) of the tool.
+        size: Of the robot's kinematics.
+        buffer: The same, placed; its Jacobian is overwritten.
+        tool: Link of the tool's frame.
         own: (3,) unit axis in the tool.
         wanted: (3,) unit direction in the world.
-        jacobian: (6, n) of the tool.
         limit: [rad].
         gain: [1/s].
-        row: (n,) out: coefficients of the row, or one cap per actuator.
-        out: (2,) out: angle [rad], and what the row is bounded by [rad/s].
-
-    Returns:
-        Whether the tool is so near that caps were written.
+        judges_only: Ask for nothing.
+        upper: Of :class:`Caps`, with ``lower``, ``rule``, ``rows`` and ``row_count``.
+        lower: The same.
+        rule: The same.
+        kind: Of :meth:`Caps.kind`.
+        rows: As ``upper``.
+        row_count: As ``upper``.
     """
+    c = chain_of(buffer, size)
+    rotation, place, work = c.link_rotation[tool], c.link_position[tool], c.jacobian
     a = np.zeros(3)
     for r in range(3):
         for k in range(3):
@@ -151,19 +159,26 @@ def _bound(
     z = a[0] * wanted[1] - a[1] * wanted[0]
     sine = np.sqrt(x * x + y * y + z * z)
     cosine = a[0] * wanted[0] + a[1] * wanted[1] + a[2] * wanted[2]
-    out[0] = np.arctan2(sine, cosine)
-    out[1] = gain * max(0.0, limit - out[0])
+    angle = np.arctan2(sine, cosine)
+    if judges_only:
+        return float(angle)
+    fill_jacobian(tool, place[0], place[1], place[2], c)
+    allowed = gain * max(0.0, limit - angle)
     spread, near = 0.0, cosine > 0.0 and sine <= np.sin(0.3 * limit)
-    for i in range(row.shape[0]):
-        p, q, s = jacobian[3, i], jacobian[4, i], jacobian[5, i]
-        along = p * wanted[0] + q * wanted[1] + s * wanted[2]
+    for i in range(work.shape[1]):
+        p, q, s = work[3, i], work[4, i], work[5, i]
         if near:
-            row[i] = np.sqrt(max(0.0, p * p + q * q + s * s - along * along))
-            spread += row[i]
+            along = p * wanted[0] + q * wanted[1] + s * wanted[2]
+            work[0, i] = np.sqrt(max(0.0, p * p + q * q + s * s - along * along))
+            spread += work[0, i]
         else:
-            row[i] = -(x * p + y * q + z * s) / max(sine, 1e-9)
-    if near:
-        for i in range(row.shape[0]):
-            # What turns about the wanted direction itself does not tilt.
-            row[i] = np.inf if row[i] < 0.02 else out[1] / spread
-    return bool(near)
+            work[0, i] = (x * p + y * q + z * s) / max(sine, 1e-9)
+    if not near:
+        add_row(rows, row_count, work[0], -1.0, allowed)
+        return float(angle)
+    for i in range(work.shape[1]):
+        # What turns about the wanted direction itself does not tilt.
+        if work[0, i] >= 0.02:
+            each = allowed / spread
+            cap_actuator(upper, lower, rule, i, each, each, kind)
+    return float(angle)

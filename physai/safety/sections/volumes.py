@@ -17,16 +17,17 @@ from pydantic import Field, model_validator
 from physai.config import Config
 from physai.errors import ConfigError, suggest
 from physai.robot.description import Robot
-from physai.robot.kinematics import Kinematics
+from physai.robot.kinematics import Kinematics, chain_of, fill_jacobian
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section, stopping_speed
+from physai.safety.sections.section import Caps, Section, add_row, stopping_speed
 from physai.types import Array, State
 
 __all__ = ["VolumeConfig", "Volumes", "VolumesValues", "nearest_in_box"]
 
+Integers = npt.NDArray[np.int64]
 Point = tuple[float, float, float]
 
-_HALVINGS = 48
+_HALVINGS = 32
 _ROWS = 6
 """Rows that all volumes together may ask for: the nearest pairs."""
 
@@ -149,48 +150,113 @@ class Volumes(Section):
         self._low = np.array([v.minimum_m for v in values.keep_out]) - kept
         self._high = np.array([v.maximum_m for v in values.keep_out]) + kept
         self._deceleration = values.deceleration_m_s2
-        self._shapes = [
+        shapes = [
             shape
             for shape, link in enumerate(robot.shapes.link)
             if not values.links or links[link] in values.links
         ]
         self._kind = caps.kind("keep_out")
-        self._found = np.zeros((len(self._low) * len(self._shapes), 7))
-        self._order = np.array(self._shapes, dtype=np.int64)
+        self._order = np.array(shapes, dtype=np.int64)
+        self._near, self._pair = np.zeros((_ROWS, 7)), np.zeros((_ROWS, 2), np.int64)
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Ask for rows toward the nearest volumes; tell how deep a shape is in one."""
-        capsules = kinematics.capsules()
-        _distances(capsules, self._order, self._low, self._high, self._found)
-        signals[Signal.KEEP_OUT] = -float(self._found[:, 6].min())
-        if self.truth_view:
-            return
-        count = len(self._shapes)
-        for place in np.argsort(self._found[:, 6])[:_ROWS].tolist():
-            near = self._found[place]
-            free = float(near[6])
-            limit = stopping_speed(free, self._deceleration, self.reaction_time_s)
-            if limit > _NO_CONCERN_M_S:
-                break
-            link = int(self.robot.shapes.link[self._shapes[place % count]])
-            jacobian = kinematics.jacobian(link, near[:3])
-            self.caps.row(-(near[3:6] @ jacobian[:3]), limit, self._kind)
+        caps = self.caps
+        before = int(caps.row_count[0])
+        signals[Signal.KEEP_OUT] = _judge(
+            kinematics.size,
+            kinematics.buffer,
+            self._order,
+            self._low,
+            self._high,
+            self._deceleration,
+            self.reaction_time_s,
+            self.truth_view,
+            self._near,
+            self._pair,
+            caps.rows,
+            caps.row_count,
+        )
+        caps.own_rows(before, self._kind)
 
 
 @numba.njit(cache=True)
-def _distances(
-    capsules: Array,
-    shapes: npt.NDArray[np.int64],
+def _judge(
+    size: Integers,
+    buffer: Array,
+    shapes: Integers,
     low: Array,
     high: Array,
-    out: Array,
-) -> None:
-    """Write (V * R, 7) point, direction and distance of every volume and shape."""
+    deceleration: float,
+    reaction: float,
+    judges_only: bool,
+    near: Array,
+    pair: Integers,
+    rows: Array,
+    row_count: Integers,
+) -> float:
+    """Ask for a row per near pair; return how deep a shape is in a volume [m].
+
+    Args:
+        size: Of the robot's kinematics.
+        buffer: The same, placed; its Jacobian is overwritten.
+        shapes: (R,) shapes that are judged.
+        low: (V, 3) corners of the boxes [m].
+        high: (V, 3) the others.
+        deceleration: [m/s2].
+        reaction: Tr [s].
+        judges_only: Ask for no row.
+        near: (K, 7) work: the nearest pairs, nearest first: point, direction, distance.
+        pair: (K, 2) work: volume and shape of each.
+        rows: Of :class:`Caps`, with ``row_count``.
+        row_count: The same.
+    """
+    c, count, out = chain_of(buffer, size), 0, np.empty(6)
+    lead = reaction * _FASTEST_M_S + 0.5 * _FASTEST_M_S * _FASTEST_M_S / deceleration
+    shallowest = np.inf
     for v in range(low.shape[0]):
         for k in range(shapes.shape[0]):
-            row = out[v * shapes.shape[0] + k]
-            row[6] = nearest_in_box(capsules[shapes[k]], low[v], high[v], row[:6])
+            capsule = c.capsules[shapes[k]]
+            # The ball around a capsule is never nearer than it is.
+            square, length = 0.0, 0.0
+            for r in range(3):
+                x = 0.5 * (capsule[r] + capsule[3 + r])
+                length += (capsule[3 + r] - capsule[r]) ** 2
+                outside = max(x - high[v, r], 0.0) - max(low[v, r] - x, 0.0)
+                square += outside * outside
+            least = np.sqrt(square) - 0.5 * np.sqrt(length) - capsule[6]
+            last = near[count - 1, 6] if count == near.shape[0] else np.inf
+            if least > lead or least >= last:
+                shallowest = min(shallowest, max(least, 0.0))
+                continue
+            distance = nearest_in_box(capsule, low[v], high[v], out)
+            shallowest = min(shallowest, distance)
+            if distance > lead or distance >= last:
+                continue
+            place = min(count, near.shape[0] - 1)
+            count = min(count + 1, near.shape[0])
+            while place > 0 and near[place - 1, 6] > distance:
+                near[place] = near[place - 1]
+                pair[place] = pair[place - 1]
+                place -= 1
+            near[place, :6], near[place, 6] = out, distance
+            pair[place, 0], pair[place, 1] = v, shapes[k]
+    if not judges_only:
+        for i in range(count):
+            d = near[i]
+            link = c.shape_link[pair[i, 1]]
+            fill_jacobian(link, d[0], d[1], d[2], c)
+            for j in range(c.jacobian.shape[1]):
+                # The row's place in the Jacobian is free work space.
+                c.jacobian[3, j] = (
+                    d[3] * c.jacobian[0, j]
+                    + d[4] * c.jacobian[1, j]
+                    + d[5] * c.jacobian[2, j]
+                )
+            limit = stopping_speed(d[6], deceleration, reaction)
+            add_row(rows, row_count, c.jacobian[3], -1.0, limit)
+    return -shallowest
 
 
-_NO_CONCERN_M_S = 4.0
+_FASTEST_M_S = 4.0
 """No shape of an arm is faster: farther away a row never binds."""

@@ -235,7 +235,8 @@ class ContactSpeed(Rule):
     """Approach speed of a touching or nearly touching shape over its PFL speed.
 
     max v_n / v_PFL, v_PFL = F_T / sqrt(mu k) by body area, ISO/TS 15066 A.3.5, A.4,
-    for pairs closer than 50 mm.
+    for pairs closer than 50 mm; mu is bounded by the body's mass
+    (:func:`physai.safety.spec.compile_spec`).
     """
 
     signal, unit = Signal.CONTACT_SPEED, "1"

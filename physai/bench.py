@@ -17,7 +17,7 @@ from physai.provenance import environment_record
 from physai.task_table import step_cost
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
-from physai.types import Command
+from physai.types import Command, Decision, State
 
 __all__ = ["run_bench"]
 
@@ -36,6 +36,7 @@ def run_bench(blocks: int = 20) -> dict[str, Any]:
             key = f"step_overhead_guard_{guard}_{'near' if near else 'far'}"
             result[key] = _step_overhead(guard, near, blocks)
     result["guard_us"] = _guard_time()
+    result["guard_in_step"] = {name: _guard_in_step(name) for name in registry.ids()}
     result["policy_us"] = _policy_time()
     result["lines"] = _lines(result)
     return result
@@ -80,9 +81,43 @@ def _guard_time() -> dict[str, float]:
         cycle.guard.certify(cycle.state, command)
         times.append(1e6 * (time.perf_counter() - start))
     cycle.close()
+    return _quantiles(times[100:])
+
+
+def _guard_in_step(name: str, steps: int = 600) -> dict[str, float]:
+    """Time of the guard in the steps of an environment [us], and its share of them."""
+    cycle = registry.make_cycle(name, guard="on")
+    first = cycle.environment.distributions["test"].seeds.first
+    scenario = cycle.task.sample_scenario(first, "test")
+    cycle.reset(scenario.model_copy(update={"duration_s": 3600.0}))
+    rng = np.random.default_rng(0)
+    actions = 0.2 * rng.uniform(-1.0, 1.0, (steps, len(cycle.spaces.action_names)))
+    times: list[float] = []
+    certify, clock = cycle.guard.certify, time.perf_counter
+
+    def timed(state: State, command: Command) -> tuple[Command, Decision]:
+        start = clock()
+        answer = certify(state, command)
+        times.append(1e6 * (clock() - start))
+        return answer
+
+    cycle.guard.certify = timed  # type: ignore[method-assign]
+    wholes = []
+    for action in actions:
+        start = clock()
+        record = cycle.step(action)
+        wholes.append(1e6 * (clock() - start))
+        if record.terminated or record.truncated:
+            cycle.reset(cycle.scenario)  # type: ignore[arg-type]
+    cycle.close()
+    share = float(np.median(times[50:]) / np.median(wholes[50:]))
+    return {**_quantiles(times[50:]), "share_of_step": share}
+
+
+def _quantiles(times: list[float]) -> dict[str, float]:
     return {
-        "p50": float(np.quantile(times[100:], 0.5)),
-        "p99": float(np.quantile(times[100:], 0.99)),
+        "p50": float(np.quantile(times, 0.5)),
+        "p99": float(np.quantile(times, 0.99)),
     }
 
 
@@ -101,10 +136,7 @@ def _policy_time() -> dict[str, float]:
         start = time.perf_counter()
         policy.act(observation)
         times.append(1e6 * (time.perf_counter() - start))
-    return {
-        "p50": float(np.quantile(times[100:], 0.5)),
-        "p99": float(np.quantile(times[100:], 0.99)),
-    }
+    return _quantiles(times[100:])
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
@@ -122,6 +154,11 @@ def _lines(result: dict[str, Any]) -> list[str]:
         f"guard, 7-DoF arm, 16-capsule person: p50 {guard['p50']:.0f} us, "
         f"p99 {guard['p99']:.0f} us (target 60 and 150)"
     )
+    lines += [
+        f"  in {name.partition('/')[2]:24s} p50 {row['p50']:4.0f} us, p99 "
+        f"{row['p99']:4.0f} us, {row['share_of_step']:.0%} of a step"
+        for name, row in result["guard_in_step"].items()
+    ]
     policy = result["policy_us"]
     if policy:
         lines.append(

@@ -148,7 +148,8 @@ def mutate_demands(what: str) -> None:
             own = int(self.monitor.caps.row_count[0])
             d.limits[pairs : pairs + walls - own] = 1e6
         elif what == "gate axis off":
-            d.limits[rows - 1 : rows] = 1e6 if self.monitor.gate_exempt else 0.0
+            if self.monitor.gate_exempt:
+                d.limits[rows - 1] = 1e6
         elif what == "speed caps off":
             d.caps[: caps - 1] = 1e6
         elif what == "speed caps doubled":

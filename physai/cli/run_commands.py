@@ -22,6 +22,8 @@ from physai.errors import ContentError, ContractError, MissingExtraError
 
 __all__ = ["register"]
 
+_TABLES = {"tasks": "environments", "matrices": "fault matrices"}
+
 
 def register(commands: Any) -> None:
     """Add the commands of this module."""
@@ -132,18 +134,29 @@ def _register_bench(commands: Any) -> None:
         help="environments of --tasks; the others keep their rows in --out",
     )
     parser.add_argument(
+        "--faults",
+        nargs="*",
+        metavar="MATRIX",
+        help="instead: fault matrices, by name in configs/faults or by file "
+        "(default: all); the others keep their place in --out",
+    )
+    parser.add_argument(
         "--suite",
         default="care_feeding_guard",
         help="of --guard (default: %(default)s)",
     )
     parser.add_argument(
-        "--workers", type=count, default=2, metavar="N", help="processes of --guard"
+        "--workers",
+        type=count,
+        default=2,
+        metavar="N",
+        help="processes of --guard and --faults",
     )
     parser.add_argument(
         "--episodes",
-        default="guard_challenge",
         metavar="DIR",
-        help="where --guard keeps its episodes (default: %(default)s)",
+        help="where --guard and --faults keep their episodes (default: "
+        "guard_challenge, fault_matrix)",
     )
     add_json(parser)
     parser.set_defaults(function=bench)
@@ -322,14 +335,17 @@ def bench(options: argparse.Namespace) -> int:
         from physai.evaluation.challenge import challenge_guard
         from physai.provenance import environment_record
 
-        check_writable(options.episodes, "--episodes")
+        folder = options.episodes or "guard_challenge"
+        check_writable(folder, "--episodes")
         result = challenge_guard(
             options.suite,
             workers=options.workers,
-            out=options.episodes,
+            out=folder,
             progress=not options.json,
         )
         result["environment"] = environment_record()
+    elif options.faults is not None:
+        return _bench_faults(options)
     elif options.tasks:
         from physai.task_table import run_task_table
         from physai.tasks.registry import load_environment
@@ -354,14 +370,51 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bench_faults(options: argparse.Namespace) -> int:
+    """``physai bench --faults``: 0 if every row holds, 1 otherwise."""
+    import time
+
+    from physai.content import names
+    from physai.evaluation.fault_run import matrix_lines, run_matrices
+    from physai.provenance import environment_record
+
+    kept = _earlier_rows(options.out, "matrices")
+    folder = options.episodes or "fault_matrix"
+    check_writable(folder, "--episodes")
+    start = time.monotonic()
+    made = run_matrices(
+        options.faults or list(names("faults")),
+        options.workers,
+        folder,
+        progress=not options.json,
+    )
+    record = {
+        "environment": environment_record(),
+        "time_s": round(time.monotonic() - start, 1),
+    }
+    done = {matrix["id"] for matrix in made}
+    matrices = [m for m in kept if m["id"] not in done]
+    matrices += [{**matrix, **record} for matrix in made]
+    matrices.sort(key=lambda matrix: str(matrix["id"]))
+    lines = matrix_lines(matrices)
+    result = {"matrices": matrices, "lines": lines}
+    _write_table(options.out, result)
+    print_result(options, result, lines)
+    return 1 if any(matrix["failures"] for matrix in made) else 0
+
+
 def _write_table(out: str | None, result: dict[str, Any]) -> None:
     """Write figures to the file of ``--out``, if there is one."""
     if out:
         Path(out).write_text(json.dumps(result, indent=2) + "\n")
 
 
-def _earlier_rows(out: str | None) -> list[dict[str, Any]]:
-    """Return the rows of an earlier table of environments in the file of ``--out``.
+def _earlier_rows(out: str | None, key: str = "tasks") -> list[dict[str, Any]]:
+    """Return the rows of an earlier table in the file of ``--out``.
+
+    Args:
+        out: The file; None for none.
+        key: Under which they stand: of environments, or of fault matrices.
 
     Raises:
         ContentError: If the file is something else, which would be lost.
@@ -369,9 +422,9 @@ def _earlier_rows(out: str | None) -> list[dict[str, Any]]:
     if not out or not Path(out).exists():
         return []
     try:
-        rows = json.loads(Path(out).read_text())["tasks"]
+        rows = json.loads(Path(out).read_text())[key]
         return [{**row, "id": str(row["id"])} for row in rows]
     except (ValueError, KeyError, TypeError, OSError):
         raise ContentError(
-            f"{out}: is there and is no table of environments; name another --out"
+            f"{out}: is there and is no table of {_TABLES[key]}; name another --out"
         ) from None

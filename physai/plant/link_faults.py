@@ -43,7 +43,9 @@ def loss(course: FaultCourse, arrival: Arrival) -> tuple[Arrival, ...]:
 
 def reorder(course: FaultCourse, arrival: Arrival) -> tuple[Arrival, ...]:
     """A share of the messages is overtaken by the next one."""
-    return (arrival._replace(behind=course.draw() < course.fault.magnitude),)
+    # The one that overtakes is not itself overtaken, or nothing would ever arrive.
+    course.kept = not course.kept and course.draw() < course.fault.magnitude
+    return (arrival._replace(behind=course.kept),)
 
 
 def duplicate(course: FaultCourse, arrival: Arrival) -> tuple[Arrival, ...]:

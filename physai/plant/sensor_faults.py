@@ -133,9 +133,8 @@ def _off(course: FaultCourse, state: State, time_s: float) -> State:
     """Return a state whose source is off by ``magnitude`` in a drawn direction."""
     name = _SOURCES[course.fault.target].fields[0]
     by = course.fault.magnitude * course.direction(time_s)
-    return dataclasses.replace(
-        state, **{name: _shifted(getattr(state, name), by, name)}
-    )
+    changes: dict[str, Any] = {name: _shifted(getattr(state, name), by, name)}
+    return dataclasses.replace(state, **changes)
 
 
 def bias(course: FaultCourse, state: State, time_s: float) -> State:

@@ -280,10 +280,23 @@ class FaultMatrix:
             self._row(index, {**fixed, **levels}) for index, levels in enumerate(array)
         )
 
-    def plan(self, policy: str) -> tuple[SuiteConfig, tuple[PlannedEpisode, ...]]:
-        """Return the rows of one policy as cases of a suite, and its episodes."""
+    def plan(
+        self, policy: str, with_faults: bool = True
+    ) -> tuple[SuiteConfig, tuple[PlannedEpisode, ...]]:
+        """Return the rows of one policy as cases of a suite, and its episodes.
+
+        Args:
+            policy: One of the matrix.
+            with_faults: False gives the same rows, on the same seeds, without a fault.
+        """
         config = self.config
         mine = [row for row in self.rows if row.levels["policy"] == policy]
+        templates = {
+            row.case: row.template
+            if with_faults
+            else row.template.model_copy(update={"faults": ()})
+            for row in mine
+        }
         suite = SuiteConfig(
             id=config.id,
             version=config.version,
@@ -295,8 +308,10 @@ class FaultMatrix:
             cases=tuple(
                 CaseConfig(
                     id=row.case,
-                    scenario=row.template,
-                    stop_within_s=row.budget_s if row.detectable else None,
+                    scenario=templates[row.case],
+                    stop_within_s=row.budget_s
+                    if row.detectable and with_faults
+                    else None,
                 )
                 for row in mine
             ),
@@ -307,7 +322,7 @@ class FaultMatrix:
                 case=row.case,
                 group=group_of(self.environment, row.seed),
                 seed=row.seed,
-                template=row.template,
+                template=templates[row.case],
             )
             for index, row in enumerate(mine)
         )

@@ -4,6 +4,10 @@ Of a fault that an input can reveal, a stop is demanded within the budget: the g
 (stop2, stop1 or stop0), or that the robot stands still for as long as the fault lasts.
 Of any other, that the limits of contact force hold. Contacts with a moving robot are
 counted apart, and everything that does not hold is listed with the scenario and seed.
+
+People here walk on into the robot, which no stop prevents. So every row in which a force
+or a moving contact counts is run again on the same seed without its faults: what happens
+there too is not due to the fault, and is said to be so.
 """
 
 from __future__ import annotations
@@ -11,11 +15,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from physai.evaluation.arm import Arm, Job
 from physai.evaluation.covering import missing_combinations
@@ -29,6 +34,7 @@ from physai.evaluation.fault_matrix import (
 from physai.evaluation.metrics import measure
 from physai.evaluation.run import run_plan
 from physai.evaluation.statistics import upper_bound
+from physai.evaluation.suite import PlannedEpisode
 from physai.record.episode import Episode
 from physai.robot.description import load_robot
 from physai.types import Action
@@ -38,6 +44,8 @@ __all__ = ["RowResult", "judge_row", "matrix_lines", "run_matrices", "run_matrix
 _FORCE, _MOVING = "contact_force", "moving_contact"
 _STANDS = 0.02
 """Share of an actuator's speed limit below which it stands, as for a latched stop."""
+_PUSHED_S = 1.0
+"""How long a push moves a robot that brakes."""
 _SLACK_PERIODS = 2
 """A plant follows a command within so many periods."""
 
@@ -61,6 +69,8 @@ class RowResult:
         force_ratio: Largest force over its limit.
         moving_contact: There was a contact with a moving robot.
         violations: Hard rules and the steps in which the truth violated them.
+        force_held_without: The same without the faults; None where that was not run.
+        moving_contact_without: The same.
     """
 
     case: str
@@ -77,6 +87,8 @@ class RowResult:
     force_ratio: float
     moving_contact: bool
     violations: dict[str, int]
+    force_held_without: bool | None = None
+    moving_contact_without: bool | None = None
 
     @property
     def holds(self) -> bool:
@@ -136,32 +148,70 @@ def run_matrix(
     from physai.tasks import registry
 
     environment = registry.load_environment(config.environment)
+    cycle = registry.make_cycle(environment, guard="on")
+    matrix = FaultMatrix(config, environment, cycle.spec)
+    cycle.close()
     results: list[RowResult] = []
-    matrix: FaultMatrix | None = None
     digests: dict[str, str] = {}
     for policy in config.policies:
-        if matrix is None:
-            with_spec = registry.make_cycle(environment, guard="on")
-            matrix = FaultMatrix(config, environment, with_spec.spec)
-            with_spec.close()
         suite, plan = matrix.plan(policy)
-        folder = (out / policy).resolve()
-        arm = Arm(Job(policy, suite, "on", "bullet", folder))
-        try:
-            digests = {k: arm.digests[k] for k in ("environment", "robot", "guard")}
-            run_plan(arm, plan, workers, progress=progress)
-        finally:
-            arm.close()
-        rows = {row.case: row for row in matrix.rows}
-        results += [
-            judge_row(
-                rows[each.case],
-                Episode.load(folder / "episodes" / f"{each.name}.parquet"),
-            )
-            for each in plan
-        ]
-    assert matrix is not None
-    return _summary(config, matrix, results, digests)
+        job = Job(policy, suite, "on", "bullet", (out / policy).resolve())
+        digests = _run(job, plan, workers, progress)
+        results += _compared(matrix, policy, _judged(matrix, job, plan), job, workers)
+    kept = ("environment", "robot", "guard")
+    return _summary(config, matrix, results, {key: digests[key] for key in kept})
+
+
+def _run(
+    job: Job, plan: Sequence[PlannedEpisode], workers: int, progress: bool
+) -> dict[str, str]:
+    """Run what is not there yet; return the digests of what decides the outcome."""
+    arm = Arm(job)
+    try:
+        run_plan(arm, plan, workers, progress=progress)
+        return arm.digests
+    finally:
+        arm.close()
+
+
+def _judged(
+    matrix: FaultMatrix, job: Job, plan: Sequence[PlannedEpisode]
+) -> list[RowResult]:
+    rows = {row.case: row for row in matrix.rows}
+    folder = job.folder / "episodes"
+    return [
+        judge_row(rows[each.case], Episode.load(folder / f"{each.name}.parquet"))
+        for each in plan
+    ]
+
+
+def _compared(
+    matrix: FaultMatrix,
+    policy: str,
+    results: list[RowResult],
+    job: Job,
+    workers: int,
+) -> list[RowResult]:
+    """Run the rows with a force or a moving contact again without their faults."""
+    doubtful = {r.case for r in results if not r.force_held or r.moving_contact}
+    suite, plan = matrix.plan(policy, with_faults=False)
+    again = [each for each in plan if each.case in doubtful]
+    if not again:
+        return results
+    folder = job.folder.with_name(f"{policy}_without_faults")
+    other = replace(job, suite=suite, folder=folder)
+    _run(other, again, workers, False)
+    without = {r.case: r for r in _judged(matrix, other, again)}
+    return [
+        replace(
+            r,
+            force_held_without=without[r.case].force_held,
+            moving_contact_without=without[r.case].moving_contact,
+        )
+        if r.case in without
+        else r
+        for r in results
+    ]
 
 
 def judge_row(row: MatrixRow, episode: Episode) -> RowResult:
@@ -203,6 +253,10 @@ def _stands(row: MatrixRow, episode: Episode) -> bool:
     robot = load_robot(str(episode.header["robot"]))
     times = episode.column("time_s") - row.faults[0].start_s
     speed = np.abs(episode.column("truth_state_actuator_velocity"))
+    rests = (speed <= _STANDS * robot.velocity_max).all(axis=1)
+    # Who is pushed by somebody and told to stand, stands.
+    told = np.abs(episode.column("command_sent_actuator_velocity")).max(axis=1)
+    rests |= (told == 0.0) & _touched(episode)
     at = min(int(np.searchsorted(times, row.budget_s - 1e-9)), len(times) - 1)
     brakes_s = float((speed[at] / robot.braking_max).max())
     due = row.budget_s + brakes_s + _SLACK_PERIODS / float(episode.header["control_hz"])
@@ -211,7 +265,17 @@ def _stands(row: MatrixRow, episode: Episode) -> bool:
     if not mine.any():
         # It ended before: by a latched stop at rest, or because the task was done.
         mine = times == times[-1]
-    return bool((speed[mine] <= _STANDS * robot.velocity_max).all())
+    return bool(rests[mine].all())
+
+
+def _touched(episode: Episode) -> npt.NDArray[np.bool_]:
+    """Return (t,) whether somebody touched the robot within the last second."""
+    peak = episode.column("truth_contact_force_peak_n").reshape(episode.length, -1)
+    window = round(_PUSHED_S * float(episode.header["control_hz"]))
+    touched = np.zeros(episode.length, dtype=np.bool_)
+    for step in np.flatnonzero((peak > 0.0).any(axis=1)).tolist():
+        touched[step : step + window + 1] = True
+    return touched
 
 
 def _summary(
@@ -237,6 +301,7 @@ def _summary(
             "rows": len(results),
             "missing_triples": len(missing),
             "reached": len(reached),
+            "not_reached": [_name(r) for r in results if not r.reached],
         },
         "detectable": _count([r for r in reached if r.detectable], "stopped"),
         "undetectable": _count([r for r in reached if not r.detectable], "force_held"),
@@ -252,7 +317,13 @@ def _summary(
 def _count(results: Sequence[RowResult], criterion: str) -> dict[str, Any]:
     held = sum(bool(getattr(r, criterion)) for r in results)
     failed = len(results) - held
-    reactions = [r.reaction_s for r in results if r.reaction_s is not None]
+    reactions = [
+        r.reaction_s
+        for r in results
+        if r.stopped
+        and r.reaction_s is not None
+        and r.reaction_s <= (r.budget_s or 0.0)
+    ]
     return {
         "rows": len(results),
         criterion: held,
@@ -260,6 +331,12 @@ def _count(results: Sequence[RowResult], criterion: str) -> dict[str, Any]:
         "upper_bound_95": upper_bound(failed, max(1, len(results)), 0.95),
         "moving_contact": sum(r.moving_contact for r in results),
         "force_exceeded": sum(not r.force_held for r in results),
+        "moving_contact_by_fault": sum(
+            r.moving_contact and r.moving_contact_without is False for r in results
+        ),
+        "force_exceeded_by_fault": sum(
+            not r.force_held and r.force_held_without is True for r in results
+        ),
         "largest_force_ratio": max((r.force_ratio for r in results), default=0.0),
         "slowest_reaction_s": max(reactions, default=None),
     }
@@ -288,15 +365,19 @@ def matrix_lines(matrices: Sequence[dict[str, Any]]) -> list[str]:
     """Return the table that a person reads, failures with scenario and seed."""
     lines = [
         f"{'fault matrix':26s} {'rows':>5s} {'stop demanded':>13s} {'in time':>8s} "
-        f"{'not shown':>9s} {'forces held':>11s} {'moving contact':>14s}"
+        f"{'not shown':>9s} {'forces held':>11s} {'by fault':>8s} "
+        f"{'moving contact':>14s} {'by fault':>8s}"
     ]
     for m in matrices:
         shown, hidden = m["detectable"], m["undetectable"]
-        moving = shown["moving_contact"] + hidden["moving_contact"]
+        moving, due = (
+            sum(part[key] for part in (shown, hidden))
+            for key in ("moving_contact", "moving_contact_by_fault")
+        )
         lines.append(
             f"{m['id']:26s} {m['coverage']['rows']:5d} {shown['rows']:13d} "
             f"{shown['stopped']:8d} {hidden['rows']:9d} {hidden['force_held']:11d} "
-            f"{moving:14d}"
+            f"{hidden['force_exceeded_by_fault']:8d} {moving:14d} {due:8d}"
         )
     for m in matrices:
         for failure in m["failures"]:
@@ -304,6 +385,7 @@ def matrix_lines(matrices: Sequence[dict[str, Any]]) -> list[str]:
                 f"no stop within {failure['budget_s']:.2f} s"
                 if failure["detectable"]
                 else f"force {failure['force_ratio']:.1f} times its limit"
+                + ("" if failure["force_held_without"] else ", without the fault too")
             )
             second = failure["levels"]["second"]
             lines.append(

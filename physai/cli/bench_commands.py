@@ -1,0 +1,182 @@
+"""The command that measures: bench, with its tables, challenges and fault matrices."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from physai.cli.output import (
+    add_json,
+    check_writable,
+    count,
+    need_simulator,
+    print_result,
+)
+from physai.errors import ContentError
+
+__all__ = ["register"]
+
+_TABLES = {"tasks": "environments", "matrices": "fault matrices"}
+
+
+def register(commands: Any) -> None:
+    """Add the command of this module."""
+    parser = commands.add_parser("bench", help="the benchmark table")
+    parser.add_argument("--out", metavar="FILE", help="also write it as JSON")
+    parser.add_argument(
+        "--blocks", type=count, default=20, metavar="N", help="repeats per figure"
+    )
+    parser.add_argument(
+        "--guard",
+        action="store_true",
+        help="instead: the guard against random and adversarial policies, off and on",
+    )
+    parser.add_argument(
+        "--tasks",
+        action="store_true",
+        help="instead: one row per environment: expert, adversary, speed, memory",
+    )
+    parser.add_argument(
+        "--count", type=count, default=200, metavar="N", help="episodes of --tasks"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="ID",
+        help="environments of --tasks; the others keep their rows in --out",
+    )
+    parser.add_argument(
+        "--faults",
+        nargs="*",
+        metavar="MATRIX",
+        help="instead: fault matrices, by name in configs/faults or by file "
+        "(default: all); the others keep their place in --out",
+    )
+    parser.add_argument(
+        "--suite",
+        default="care_feeding_guard",
+        help="of --guard (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=count,
+        default=2,
+        metavar="N",
+        help="processes of --guard and --faults",
+    )
+    parser.add_argument(
+        "--episodes",
+        metavar="DIR",
+        help="where --guard and --faults keep their episodes (default: "
+        "guard_challenge, fault_matrix)",
+    )
+    add_json(parser)
+    parser.set_defaults(function=bench)
+
+
+def bench(options: argparse.Namespace) -> int:
+    """``physai bench``."""
+    need_simulator("the benchmark")
+    if options.out:
+        check_writable(Path(options.out).parent)
+        if Path(options.out).is_dir():
+            raise ContentError(f"{options.out}: is a folder; --out names a file here")
+    if options.guard:
+        from physai.evaluation.challenge import challenge_guard
+        from physai.provenance import environment_record
+
+        folder = options.episodes or "guard_challenge"
+        check_writable(folder, "--episodes")
+        result = challenge_guard(
+            options.suite,
+            workers=options.workers,
+            out=folder,
+            progress=not options.json,
+        )
+        result["environment"] = environment_record()
+    elif options.faults is not None:
+        return _bench_faults(options)
+    elif options.tasks:
+        from physai.task_table import run_task_table
+        from physai.tasks.registry import load_environment
+
+        for name in options.only or ():
+            load_environment(name)
+        result = run_task_table(
+            options.only,
+            options.count,
+            max(1, options.count // 4),
+            progress=not options.json,
+            kept=_earlier_rows(options.out),
+            save=lambda table: _write_table(options.out, table),
+        )
+    else:
+        from physai.bench import run_bench
+
+        result = run_bench(options.blocks)
+    _write_table(options.out, result)
+    print_result(options, result, result["lines"])
+    sys.stdout.flush()
+    return 0
+
+
+def _bench_faults(options: argparse.Namespace) -> int:
+    """``physai bench --faults``: 0 if every row holds, 1 otherwise."""
+    from physai.content import names
+    from physai.evaluation.fault_run import matrix_lines, run_matrices
+    from physai.provenance import environment_record
+
+    kept = _earlier_rows(options.out, "matrices")
+    folder = options.episodes or "fault_matrix"
+    check_writable(folder, "--episodes")
+    start, environment = time.monotonic(), environment_record()
+    made = run_matrices(
+        options.faults or list(names("faults")),
+        options.workers,
+        folder,
+        progress=not options.json,
+    )
+    record = {
+        "environment": environment,
+        "time_s": round(time.monotonic() - start, 1),
+    }
+    done = {matrix["id"] for matrix in made}
+    matrices = [m for m in kept if m["id"] not in done]
+    matrices += [{**matrix, **record} for matrix in made]
+    matrices.sort(key=lambda matrix: str(matrix["id"]))
+    lines = matrix_lines(matrices)
+    result = {"matrices": matrices, "lines": lines}
+    _write_table(options.out, result)
+    print_result(options, result, lines)
+    return 1 if any(matrix["failures"] for matrix in made) else 0
+
+
+def _write_table(out: str | None, result: dict[str, Any]) -> None:
+    """Write figures to the file of ``--out``, if there is one."""
+    if out:
+        Path(out).write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _earlier_rows(out: str | None, key: str = "tasks") -> list[dict[str, Any]]:
+    """Return the rows of an earlier table in the file of ``--out``.
+
+    Args:
+        out: The file; None for none.
+        key: Under which they stand: of environments, or of fault matrices.
+
+    Raises:
+        ContentError: If the file is something else, which would be lost.
+    """
+    if not out or not Path(out).exists():
+        return []
+    try:
+        rows = json.loads(Path(out).read_text())[key]
+        return [{**row, "id": str(row["id"])} for row in rows]
+    except (ValueError, KeyError, TypeError, OSError):
+        raise ContentError(
+            f"{out}: is there and is no table of {_TABLES[key]}; name another --out"
+        ) from None

@@ -133,26 +133,24 @@ def _bench_faults(options: argparse.Namespace) -> int:
     kept = _earlier_rows(options.out, "matrices")
     folder = options.episodes or "fault_matrix"
     check_writable(folder, "--episodes")
-    start, environment = time.monotonic(), environment_record()
-    made = run_matrices(
-        options.faults or list(names("faults")),
-        options.workers,
-        folder,
-        progress=not options.json,
-    )
-    record = {
-        "environment": environment,
-        "time_s": round(time.monotonic() - start, 1),
-    }
-    done = {matrix["id"] for matrix in made}
-    matrices = [m for m in kept if m["id"] not in done]
-    matrices += [{**matrix, **record} for matrix in made]
-    matrices.sort(key=lambda matrix: str(matrix["id"]))
-    lines = matrix_lines(matrices)
-    result = {"matrices": matrices, "lines": lines}
-    _write_table(options.out, result)
-    print_result(options, result, lines)
-    return 1 if any(matrix["failures"] for matrix in made) else 0
+    environment, start = environment_record(), time.monotonic()
+    failed = False
+    wanted = options.faults or list(names("faults"))
+    result: dict[str, Any] = {"matrices": kept, "lines": matrix_lines(kept)}
+    for made in run_matrices(
+        wanted, options.workers, folder, progress=not options.json
+    ):
+        took = round(time.monotonic() - start, 1)
+        start = time.monotonic()
+        failed = failed or bool(made["failures"])
+        kept = [matrix for matrix in kept if matrix["id"] != made["id"]]
+        kept.append({**made, "environment": environment, "time_s": took})
+        kept.sort(key=lambda matrix: str(matrix["id"]))
+        result = {"matrices": kept, "lines": matrix_lines(kept)}
+        # Hours of work are not lost with the last matrix.
+        _write_table(options.out, result)
+    print_result(options, result, result["lines"])
+    return 1 if failed else 0
 
 
 def _write_table(out: str | None, result: dict[str, Any]) -> None:

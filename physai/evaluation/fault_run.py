@@ -12,90 +12,26 @@ there too is not due to the fault, and is said to be so.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from physai.evaluation.arm import Arm, Job
 from physai.evaluation.covering import missing_combinations
-from physai.evaluation.facts import RuleFacts
+from physai.evaluation.fault_judgement import RowResult, judge_row
 from physai.evaluation.fault_matrix import (
     FaultMatrix,
     FaultMatrixConfig,
-    MatrixRow,
     load_matrix,
 )
-from physai.evaluation.metrics import measure
 from physai.evaluation.run import run_plan
 from physai.evaluation.statistics import upper_bound
 from physai.evaluation.suite import PlannedEpisode
 from physai.record.episode import Episode
-from physai.robot.description import load_robot
-from physai.types import Action
 
-__all__ = ["RowResult", "judge_row", "matrix_lines", "run_matrices", "run_matrix"]
-
-_FORCE, _MOVING = "contact_force", "moving_contact"
-_STANDS = 0.02
-"""Share of an actuator's speed limit below which it stands, as for a latched stop."""
-_PUSHED_S = 1.0
-"""How long a push moves a robot that brakes."""
-_SLACK_PERIODS = 2
-"""A plant follows a command within so many periods."""
-
-
-@dataclass(frozen=True)
-class RowResult:
-    """What became of one row.
-
-    Attributes:
-        case: Of the row.
-        seed: Of its scenario.
-        policy: Who drove.
-        levels: Factor to level.
-        reached: The episode was still on when the fault began.
-        detectable: A stop was demanded.
-        stopped: It came in time.
-        reaction_s: From the fault to the guard's stop; None without one.
-        budget_s: Within which it was due; None where none was demanded.
-        rule: Rule of the guard's first stop after the fault; empty without one.
-        force_held: The limits of contact force held.
-        force_ratio: Largest force over its limit.
-        moving_contact: There was a contact with a moving robot.
-        violations: Hard rules and the steps in which the truth violated them.
-        force_held_without: The same without the faults; None where that was not run.
-        moving_contact_without: The same.
-    """
-
-    case: str
-    seed: int
-    policy: str
-    levels: dict[str, str]
-    reached: bool
-    detectable: bool
-    stopped: bool
-    reaction_s: float | None
-    budget_s: float | None
-    rule: str
-    force_held: bool
-    force_ratio: float
-    moving_contact: bool
-    violations: dict[str, int]
-    force_held_without: bool | None = None
-    moving_contact_without: bool | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether the criterion of the row is met; a row that was not reached has none."""
-        return not self.reached or (
-            self.stopped if self.detectable else self.force_held
-        )
+__all__ = ["matrix_lines", "run_matrices", "run_matrix"]
 
 
 def run_matrices(
@@ -104,8 +40,8 @@ def run_matrices(
     out: str | os.PathLike[str] = "fault_matrix",
     *,
     progress: bool = True,
-) -> list[dict[str, Any]]:
-    """Run matrices one after the other.
+) -> Iterator[dict[str, Any]]:
+    """Run matrices one after the other; each is given as soon as it is judged.
 
     Args:
         names: Names in ``configs/faults``, or paths.
@@ -113,17 +49,14 @@ def run_matrices(
         out: Where episodes go; what is there is continued.
         progress: Show bars on stderr when it is a terminal.
 
-    Returns:
+    Yields:
         One JSON value per matrix, see :func:`run_matrix`.
 
     Raises:
         PhysaiError: If a matrix is wrong, a library lacks or the folder holds another.
     """
-    configs = [load_matrix(name) for name in names]
-    return [
-        run_matrix(config, workers, Path(out) / config.id, progress=progress)
-        for config in configs
-    ]
+    for config in [load_matrix(name) for name in names]:
+        yield run_matrix(config, workers, Path(out) / config.id, progress=progress)
 
 
 def run_matrix(
@@ -214,70 +147,6 @@ def _compared(
     ]
 
 
-def judge_row(row: MatrixRow, episode: Episode) -> RowResult:
-    """Judge one stored episode.
-
-    Args:
-        row: What was run.
-        episode: What is stored of it.
-    """
-    rules = [RuleFacts.from_json(rule) for rule in episode.header["rules"]]
-    metrics = measure(episode, rules)
-    start = row.faults[0].start_s
-    times, actions = episode.column("time_s"), episode.column("decision_action")
-    after = np.flatnonzero((actions >= int(Action.STOP2)) & (times >= start - 1e-9))
-    reaction = float(times[after[0]]) - start if len(after) else math.nan
-    guard = reaction <= row.budget_s + 1e-9 and not row.by_robot
-    stopped = row.detectable and (guard or _stands(row, episode))
-    ratio = metrics.force_ratio[np.isfinite(metrics.force_ratio)]
-    return RowResult(
-        case=row.case,
-        seed=row.seed,
-        policy=row.levels["policy"],
-        levels=dict(row.levels),
-        reached=bool(times[-1] > start),
-        detectable=row.detectable,
-        stopped=stopped,
-        reaction_s=reaction if math.isfinite(reaction) else None,
-        budget_s=row.budget_s if row.detectable else None,
-        rule=str(episode.column("decision_rule")[after[0]]) if len(after) else "",
-        force_held=not metrics.violations.get(_FORCE, 0),
-        force_ratio=float(ratio.max(initial=0.0)),
-        moving_contact=bool(metrics.violations.get(_MOVING, 0)),
-        violations={k: v for k, v in metrics.violations.items() if v},
-    )
-
-
-def _stands(row: MatrixRow, episode: Episode) -> bool:
-    """Whether the robot, braking from the budget on, rests until the fault ends."""
-    robot = load_robot(str(episode.header["robot"]))
-    times = episode.column("time_s") - row.faults[0].start_s
-    speed = np.abs(episode.column("truth_state_actuator_velocity"))
-    rests = (speed <= _STANDS * robot.velocity_max).all(axis=1)
-    # Who is pushed by somebody and told to stand, stands.
-    told = np.abs(episode.column("command_sent_actuator_velocity")).max(axis=1)
-    rests |= (told == 0.0) & _touched(episode)
-    at = min(int(np.searchsorted(times, row.budget_s - 1e-9)), len(times) - 1)
-    brakes_s = float((speed[at] / robot.braking_max).max())
-    due = row.budget_s + brakes_s + _SLACK_PERIODS / float(episode.header["control_hz"])
-    end = max(fault.duration_s for fault in row.faults)
-    mine = (times >= due - 1e-9) & (times <= max(end, due))
-    if not mine.any():
-        # It ended before: by a latched stop at rest, or because the task was done.
-        mine = times == times[-1]
-    return bool(rests[mine].all())
-
-
-def _touched(episode: Episode) -> npt.NDArray[np.bool_]:
-    """Return (t,) whether somebody touched the robot within the last second."""
-    peak = episode.column("truth_contact_force_peak_n").reshape(episode.length, -1)
-    window = round(_PUSHED_S * float(episode.header["control_hz"]))
-    touched = np.zeros(episode.length, dtype=np.bool_)
-    for step in np.flatnonzero((peak > 0.0).any(axis=1)).tolist():
-        touched[step : step + window + 1] = True
-    return touched
-
-
 def _summary(
     config: FaultMatrixConfig,
     matrix: FaultMatrix,
@@ -310,6 +179,7 @@ def _summary(
         "force_exceeded": [
             _name(r) for r in reached if r.detectable and not r.force_held
         ],
+        "stops_not_followed": [_name(r) for r in reached if not r.stop_followed],
         "moving_contacts": [_name(r) for r in reached if r.moving_contact],
     }
 
@@ -366,7 +236,7 @@ def matrix_lines(matrices: Sequence[dict[str, Any]]) -> list[str]:
     lines = [
         f"{'fault matrix':26s} {'rows':>5s} {'stop demanded':>13s} {'in time':>8s} "
         f"{'not shown':>9s} {'forces held':>11s} {'by fault':>8s} "
-        f"{'moving contact':>14s} {'by fault':>8s}"
+        f"{'moving contact':>14s} {'by fault':>8s} {'stop not followed':>17s}"
     ]
     for m in matrices:
         shown, hidden = m["detectable"], m["undetectable"]
@@ -377,7 +247,8 @@ def matrix_lines(matrices: Sequence[dict[str, Any]]) -> list[str]:
         lines.append(
             f"{m['id']:26s} {m['coverage']['rows']:5d} {shown['rows']:13d} "
             f"{shown['stopped']:8d} {hidden['rows']:9d} {hidden['force_held']:11d} "
-            f"{hidden['force_exceeded_by_fault']:8d} {moving:14d} {due:8d}"
+            f"{hidden['force_exceeded_by_fault']:8d} {moving:14d} {due:8d} "
+            f"{len(m['stops_not_followed']):17d}"
         )
     for m in matrices:
         for failure in m["failures"]:

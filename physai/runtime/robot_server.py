@@ -55,6 +55,7 @@ class RobotServer:
     Attributes:
         port: The port in use.
         statistics: Counts for tests and for the status service.
+        gate: Its own check of commands.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class RobotServer:
         self._ready = threading.Event()
         self._error: OSError | OverflowError | None = None
         self._lock = threading.Lock()
-        self._gate = CommandGate(hardware.command_timeout_s)
+        self.gate = CommandGate(hardware.command_timeout_s)
         self._waiting, self._tool = False, np.zeros(len(robot.tool_channels))
         self._epoch = time.time() - time.monotonic()
         self.stopped = False
@@ -243,14 +244,14 @@ class RobotServer:
         back.
         """
         with self._lock:
-            taken = self._gate.offer(command, command.stamp_s, time.monotonic())
+            taken = self.gate.offer(command, command.stamp_s, time.monotonic())
             self._waiting = self._waiting or taken
             self.statistics["commands" if taken else "stale"] += 1
 
     def _reset(self) -> None:
         self.stopped = False
         with self._lock:
-            self._gate.forget()
+            self.gate.forget()
             self._waiting = False
         release = getattr(self.plant, "release", None)
         if release is not None:
@@ -320,7 +321,7 @@ class RobotServer:
     def _current(self) -> Command:
         """Return the command to execute: the newest if fresh, otherwise standstill."""
         with self._lock:
-            command = self._gate.current(time.monotonic())
+            command = self.gate.current(time.monotonic())
             if command is None and self._waiting:
                 self.statistics["timeouts"] += 1
                 self._waiting = False

@@ -109,7 +109,7 @@ def names(kind: str) -> dict[str, Path]:
 
     Args:
         kind: ``envs``, ``robots``, ``policies``, ``hardware``, or a folder of
-            ``configs`` (``train``, ``safety``, ``suites``, ``governance``).
+            ``configs`` (``train``, ``safety``, ``suites``, ``faults``, ``governance``).
 
     Returns:
         Name to path, sorted: a folder for robots, policies and hardware, a YAML
@@ -144,6 +144,7 @@ _SINGULAR = {
     "train": "training config",
     "safety": "safety specification",
     "suites": "suite",
+    "faults": "fault matrix",
     "governance": "register or case",
 }
 

@@ -29,6 +29,7 @@ _PACKAGES = (
     "daqp",
     "numba",
     "pyarrow",
+    "covertable",
 )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from physai.cli import (
+    bench_commands,
     content_commands,
     evaluation_commands,
     failure_commands,
@@ -30,6 +31,7 @@ __all__ = ["main"]
 _GROUPS = (
     content_commands,
     run_commands,
+    bench_commands,
     evaluation_commands,
     governance_commands,
     robot_commands,

@@ -14,7 +14,16 @@ from physai.errors import ContentError, PhysaiError, RefusedError
 
 __all__ = ["register"]
 
-_KINDS = ("envs", "robots", "policies", "suites", "safety", "hardware", "train")
+_KINDS = (
+    "envs",
+    "robots",
+    "policies",
+    "suites",
+    "faults",
+    "safety",
+    "hardware",
+    "train",
+)
 
 
 def register(commands: Any) -> None:
@@ -110,6 +119,7 @@ def init_site(options: argparse.Namespace) -> int:
 
 
 def _checkers() -> dict[str, tuple[Callable[[Path], Any], Any]]:
+    from physai.evaluation.fault_matrix import FaultMatrixConfig, load_matrix
     from physai.evaluation.suite import SuiteConfig, load_suite
     from physai.plant.ros import BridgeConfig, load_bridge
     from physai.robot.description import RobotConfig, load_robot
@@ -122,6 +132,7 @@ def _checkers() -> dict[str, tuple[Callable[[Path], Any], Any]]:
         "robots": (lambda path: load_robot(str(path)), RobotConfig),
         "safety": (lambda path: load_spec(str(path)), SafetySpec),
         "suites": (lambda path: load_suite(str(path)), SuiteConfig),
+        "faults": (lambda path: load_matrix(str(path)), FaultMatrixConfig),
         "hardware": (lambda path: load_bridge(str(path)), BridgeConfig),
         "train": (_check_train, TrainConfig),
         "policies": (_check_bundle, None),
@@ -209,6 +220,7 @@ def _kind_of(path: Path) -> str:
         ("task", "envs"),
         ("rules", "safety"),
         ("cases", "suites"),
+        ("situations", "faults"),
         ("algorithm", "train"),
         ("nodes", "governance"),
         ("rows", "governance"),

@@ -57,7 +57,9 @@ def _register_robot(commands: Any) -> None:
         "--port", type=port, default=9090, help="0 lets the system choose"
     )
     parser.add_argument(
-        "--faults", metavar="FILE", help="YAML list of faults that its sensors have"
+        "--faults",
+        metavar="FILE",
+        help="YAML list of faults of its sensors, actuators, clock and link",
     )
     parser.add_argument(
         "--duration", type=seconds, metavar="S", help="end after so long"

@@ -1,4 +1,4 @@
-"""Commands that run things: demo, train, sweep, run, bench."""
+"""Commands that run things: demo, train, sweep, run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from physai.cli.output import (
     need_simulator,
     print_result,
 )
-from physai.errors import ContentError, ContractError, MissingExtraError
+from physai.errors import ContractError, MissingExtraError
 
 __all__ = ["register"]
 
@@ -34,7 +34,6 @@ def register(commands: Any) -> None:
     _register_train(commands)
     _register_sweep(commands)
     _register_run(commands)
-    _register_bench(commands)
 
 
 def _register_train(commands: Any) -> None:
@@ -104,71 +103,6 @@ def _register_run(commands: Any) -> None:
     add_trust(parser)
     add_json(parser)
     parser.set_defaults(function=run)
-
-
-def _register_bench(commands: Any) -> None:
-    parser = commands.add_parser("bench", help="the benchmark table")
-    parser.add_argument("--out", metavar="FILE", help="also write it as JSON")
-    parser.add_argument(
-        "--blocks", type=count, default=20, metavar="N", help="repeats per figure"
-    )
-    parser.add_argument(
-        "--guard",
-        action="store_true",
-        help="instead: the guard against random and adversarial policies, off and on",
-    )
-    parser.add_argument(
-        "--tasks",
-        action="store_true",
-        help="instead: one row per environment: expert, adversary, speed, memory",
-    )
-    parser.add_argument(
-        "--count",
-        type=count,
-        metavar="N",
-        help="episodes of --tasks (200) and of --domain (2,995)",
-    )
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        metavar="ID",
-        help="environments of --tasks; the others keep their rows in --out",
-    )
-    parser.add_argument(
-        "--suite",
-        default="care_feeding_guard",
-        help="of --guard (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--workers", type=count, default=2, metavar="N", help="processes of --guard"
-    )
-    parser.add_argument(
-        "--domain",
-        metavar="NAME",
-        help="of --guard: every task of a domain (care, construction, logistics) "
-        "against chance, script and frozen adversaries, on fresh seeds",
-    )
-    parser.add_argument(
-        "--adversaries",
-        default="benchmarks/adversaries",
-        metavar="DIR",
-        help="of --domain: where they are (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--round",
-        type=natural,
-        default=0,
-        metavar="N",
-        help="of --domain: which fresh seeds; another one after each mend of the guard",
-    )
-    parser.add_argument(
-        "--episodes",
-        default="guard_challenge",
-        metavar="DIR",
-        help="where --guard keeps its episodes (default: %(default)s)",
-    )
-    add_json(parser)
-    parser.set_defaults(function=bench)
 
 
 def run_demo(options: argparse.Namespace) -> int:
@@ -331,85 +265,3 @@ class _Film:
     def close(self) -> None:
         """Write the file."""
         self._film.close()
-
-
-def bench(options: argparse.Namespace) -> int:
-    """``physai bench``."""
-    need_simulator("the benchmark")
-    if options.out:
-        check_writable(Path(options.out).parent)
-        if Path(options.out).is_dir():
-            raise ContentError(f"{options.out}: is a folder; --out names a file here")
-    if options.guard:
-        from physai.evaluation.challenge import (
-            DOMAIN_EPISODES,
-            challenge_domain,
-            challenge_guard,
-        )
-        from physai.provenance import environment_record
-
-        check_writable(options.episodes, "--episodes")
-        if options.domain:
-            result = challenge_domain(
-                options.domain,
-                options.adversaries,
-                options.round,
-                options.count or DOMAIN_EPISODES,
-                workers=options.workers,
-                out=options.episodes,
-                progress=not options.json,
-            )
-        else:
-            result = challenge_guard(
-                options.suite,
-                workers=options.workers,
-                out=options.episodes,
-                progress=not options.json,
-            )
-        result["environment"] = environment_record()
-    elif options.tasks:
-        from physai.task_table import run_task_table
-        from physai.tasks.registry import load_environment
-
-        for name in options.only or ():
-            load_environment(name)
-        number = options.count or 200
-        result = run_task_table(
-            options.only,
-            number,
-            max(1, number // 4),
-            progress=not options.json,
-            kept=_earlier_rows(options.out),
-            save=lambda table: _write_table(options.out, table),
-        )
-    else:
-        from physai.bench import run_bench
-
-        result = run_bench(options.blocks)
-    _write_table(options.out, result)
-    print_result(options, result, result["lines"])
-    sys.stdout.flush()
-    return 0
-
-
-def _write_table(out: str | None, result: dict[str, Any]) -> None:
-    """Write figures to the file of ``--out``, if there is one."""
-    if out:
-        Path(out).write_text(json.dumps(result, indent=2) + "\n")
-
-
-def _earlier_rows(out: str | None) -> list[dict[str, Any]]:
-    """Return the rows of an earlier table of environments in the file of ``--out``.
-
-    Raises:
-        ContentError: If the file is something else, which would be lost.
-    """
-    if not out or not Path(out).exists():
-        return []
-    try:
-        rows = json.loads(Path(out).read_text())["tasks"]
-        return [{**row, "id": str(row["id"])} for row in rows]
-    except (ValueError, KeyError, TypeError, OSError):
-        raise ContentError(
-            f"{out}: is there and is no table of environments; name another --out"
-        ) from None

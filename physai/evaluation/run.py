@@ -40,6 +40,7 @@ from physai.types import Verdict
 __all__ = [
     "EXECUTORS",
     "Evaluation",
+    "run_plan",
     "run_suite",
 ]
 
@@ -109,18 +110,45 @@ def run_suite(
         check_suite(config, environment, [rule.id for rule in rules])
         hard = [(r.id, r.max_rate, r.confidence) for r in rules if r.kind == "hard"]
         plan = plan_suite(config, environment, hard)
-        arm.job = job = replace(job, planned=len(plan))
-        _prepare(arm, policy, len(plan))
-        left = [each for each in plan if not _is_there(job, each, arm.digests)]
-        done = _execute(arm, left, max(1, workers), executor)
-        for _ in _bar(done, len(plan), len(plan) - len(left), progress):
-            pass
+        run = run_plan(arm, plan, workers, executor, progress=progress)
     finally:
         arm.close()
     verdict = score(job.folder, config)
     write_verdict(verdict, job.folder / "verdict.json")
     write_junit(verdict, job.folder / "junit.xml")
-    return Evaluation(job.folder, verdict, len(left))
+    return Evaluation(job.folder, verdict, run)
+
+
+def run_plan(
+    arm: Arm,
+    plan: Sequence[PlannedEpisode],
+    workers: int = 1,
+    executor: str = "local",
+    *,
+    progress: bool = True,
+) -> int:
+    """Run what is not yet there of a plan; episodes go to the folder of the arm's job.
+
+    Args:
+        arm: Policy and cycle.
+        plan: Episodes of the arm's suite.
+        workers: Processes; results do not depend on their number.
+        executor: ``local`` or ``ray``.
+        progress: Show a bar on stderr when it is a terminal.
+
+    Returns:
+        How many were run now.
+
+    Raises:
+        PhysaiError: If the folder holds another run.
+    """
+    arm.job = replace(arm.job, planned=len(plan))
+    _prepare(arm, arm.job.policy, len(plan))
+    left = [each for each in plan if not _is_there(arm.job, each, arm.digests)]
+    done = _execute(arm, left, max(1, workers), executor)
+    for _ in _bar(done, len(plan), len(plan) - len(left), progress):
+        pass
+    return len(left)
 
 
 def _prepare(arm: Arm, policy: str, planned: int) -> None:

@@ -1,81 +1,83 @@
-"""Faults: what can go wrong with sensors, actuators and links, as data.
+"""Faults: what can go wrong with sensors, actuators, link, clock, as data.
 
 One interface for simulation and bridge: a state goes in and a faulty state comes out,
-the same for a command. A new kind is one function and one line in :data:`FAULTS`.
+the same for a command. In simulation the link is between plant and guard; a virtual
+robot (:mod:`physai.runtime.robot_server`) applies the faults of its link to the frames
+of the protocol, and all others in the plant that it serves. A person who ignores the
+robot's alarm is a behaviour (:mod:`physai.body.movement`).
+
+A new kind is one function and one line, in the module of its source
+(:mod:`physai.plant.sensor_faults`, ``actuator_faults``, ``link_faults``,
+``clock_faults``).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from physai.config import Config, load
-from physai.errors import suggest
-from physai.randomness import generator
-from physai.types import Array, Command, State
+from physai.errors import ConfigError, suggest
+from physai.plant.actuator_faults import ACTUATOR_FAULTS
+from physai.plant.clock_faults import CLOCK_FAULTS
+from physai.plant.command_gate import CommandGate
+from physai.plant.fault_kind import (
+    FaultCourse,
+    FaultKind,
+    FaultValues,
+    answer_within,
+)
+from physai.plant.link_faults import LINK_FAULTS, Way
+from physai.plant.sensor_faults import SENSOR_FAULTS
+from physai.robot.description import Robot
+from physai.types import Command, State
 
 __all__ = [
     "FAULTS",
     "FaultConfig",
     "FaultInjector",
     "FaultList",
+    "answered_within",
     "detectable",
+    "kind_of",
     "load_faults",
+    "split_link",
+    "way_of",
 ]
 
-_TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "joints": (("actuator_position", "actuator_velocity"), ("actuator_age_s",)),
-    "people": (("people",), ("people_age_s", "people_frame_age_s")),
-    "face": (("extras",), ("extras_age_s",)),
-    "extras": (("extras",), ("extras_age_s",)),
-    "tool_force": (("tool_force_in_world_n",), ("tool_force_age_s",)),
-    "lidar": (("lidar_range_m",), ("lidar_age_s",)),
-}
-"""Target to the fields of a state that it carries, and the ages of these."""
+FAULTS: tuple[FaultKind, ...] = (
+    *SENSOR_FAULTS,
+    *ACTUATOR_FAULTS,
+    *LINK_FAULTS,
+    *CLOCK_FAULTS,
+)
+"""Every kind; the same name may stand for a sensor and for the link."""
+
+_TIMEOUT_PERIODS = 3
+"""A robot stands after so many control periods without a command, as every profile in
+``hardware/`` declares it."""
 
 
-class FaultConfig(Config):
-    """One fault."""
-
-    kind: str
-    target: Literal[
-        "joints",
-        "people",
-        "face",
-        "extras",
-        "tool_force",
-        "lidar",
-        "command",
-        "clock",
-    ] = "people"
-    start_s: Annotated[float, Field(ge=0.0)] = 0.0
-    duration_s: Annotated[float, Field(gt=0.0)] = 1.0e6
-    magnitude: float = 0.0
-    """Unit by kind: seconds for delay, the target's unit for bias and spike, share for
-    saturation and loss."""
+class FaultConfig(FaultValues):
+    """One fault of a known kind at a place where that kind can be."""
 
     @model_validator(mode="after")
     def _known(self) -> FaultConfig:
-        if self.kind not in FAULTS:
+        names = sorted({kind.name for kind in FAULTS})
+        if self.kind not in names:
+            raise ValueError(f'unknown kind "{self.kind}"; {suggest(self.kind, names)}')
+        places = [t for k in FAULTS if k.name == self.kind for t in k.targets]
+        if self.target not in places:
             raise ValueError(
-                f'unknown kind "{self.kind}"; {suggest(self.kind, FAULTS)}'
+                f'kind "{self.kind}" has no target "{self.target}"; '
+                f"{suggest(self.target, places)}"
             )
-        wants = FAULTS[self.kind][1]
-        if (self.target in ("command", "clock")) != (wants != "state") or (
-            wants != "state" and self.target != wants
-        ):
-            raise ValueError(f'kind "{self.kind}" has no target "{self.target}"')
         return self
-
-    def active(self, time_s: float) -> bool:
-        """Whether it is on at a time."""
-        return self.start_s <= time_s < self.start_s + self.duration_s
 
 
 class FaultList(Config):
@@ -94,9 +96,52 @@ def load_faults(path: str | os.PathLike[str]) -> tuple[FaultConfig, ...]:
     return load(FaultList, Path(path)).faults
 
 
-def detectable(fault: FaultConfig) -> bool:
-    """Whether an input can reveal the fault at all, so that a stop is demanded."""
-    return FAULTS[fault.kind][2]
+def kind_of(fault: FaultValues) -> FaultKind:
+    """Return the kind of a fault at its place."""
+    return next(k for k in FAULTS if k.name == fault.kind and fault.target in k.targets)
+
+
+def answered_within(fault: FaultValues, answers: Mapping[str, float]) -> float:
+    """Return the time [s] within which a fault must be answered by a stop.
+
+    Args:
+        fault: The fault.
+        answers: Rule of the specification to the time within which it answers [s];
+            ``command_timeout`` for the robot's own check of commands.
+
+    Returns:
+        NaN if none of these rules can show it.
+    """
+    return answer_within(kind_of(fault).signs(fault), answers)
+
+
+def detectable(fault: FaultValues, answers: Mapping[str, float]) -> bool:
+    """Whether an input can reveal the fault at all, so that a stop is demanded.
+
+    Args:
+        fault: The fault.
+        answers: As :func:`answered_within` takes them.
+    """
+    return answered_within(fault, answers) >= 0.0
+
+
+def split_link(
+    faults: Iterable[FaultConfig],
+) -> tuple[tuple[FaultConfig, ...], tuple[FaultConfig, ...]]:
+    """Return the faults of the link, and all others."""
+    given = tuple(faults)
+    link = tuple(f for f in given if kind_of(f).acts_on == "link")
+    return link, tuple(f for f in given if f not in link)
+
+
+def way_of(courses: Iterable[FaultCourse], way: str) -> tuple[FaultCourse, ...]:
+    """Return the faults of one way of the link, ``command`` or ``states``."""
+    return tuple(
+        course
+        for course in courses
+        if kind_of(course.fault).acts_on == "link"
+        and course.fault.target in (way, "link")
+    )
 
 
 class FaultInjector:
@@ -105,186 +150,141 @@ class FaultInjector:
     Args:
         faults: The faults.
         seed: Seed of the episode.
+        robot: The robot; None where no fault takes its limits.
+        period_s: Control period [s].
     """
 
-    def __init__(self, faults: Sequence[FaultConfig], seed: int) -> None:
+    def __init__(
+        self,
+        faults: Sequence[FaultConfig],
+        seed: int,
+        robot: Robot | None = None,
+        period_s: float = 0.05,
+    ) -> None:
         self.faults, self.seed = tuple(faults), seed
-        self._history: list[State] = []
-        self._frozen: dict[int, State] = {}
-        self._sent: list[Command] = []
+        self._fixed = robot is not None and robot.base is None
+        self._states: list[State] = []
+        self._commands: list[Command] = []
+        courses = [
+            FaultCourse(fault, seed, index, robot, self._states, self._commands)
+            for index, fault in enumerate(self.faults)
+        ]
+        kinds = [kind_of(fault) for fault in self.faults]
+        self._sensing = [
+            (course, kind)
+            for course, kind in zip(courses, kinds, strict=True)
+            if kind.acts_on in ("sensor", "clock")
+        ]
+        self._acting = [
+            (course, kind)
+            for course, kind in zip(courses, kinds, strict=True)
+            if kind.acts_on == "actuator"
+        ]
+        # The way of a message and when it was sent.
+        out, back = way_of(courses, "command"), way_of(courses, "states")
+        self._out: Way[tuple[float, Command]] | None = Way(out) if out else None
+        self._back: Way[tuple[float, State]] | None = Way(back) if back else None
+        self._gate = CommandGate(_TIMEOUT_PERIODS * period_s)
+        self._arrived: tuple[float, State] | None = None
 
     def apply_to_state(self, state: State, time_s: float) -> State:
         """Return the state as the guard gets it.
 
+        The first one always arrives: a session begins with a link that works.
+
         Args:
             state: As sensors would give it.
             time_s: Plant clock [s].
+
+        Raises:
+            ConfigError: If a fault is of a source that the robot lacks.
         """
-        self._history.append(state)
+        if not self._states:
+            _check_sources(self.faults, state, self._fixed)
+        self._states.append(state)
         result = state
-        for index, fault in enumerate(self.faults):
-            function, wants, _ = FAULTS[fault.kind]
-            if not fault.active(time_s):
-                self._frozen.pop(index, None)
-            elif wants in ("state", "clock"):
-                result = function(self, index, fault, result, time_s)
+        for course, kind in self._sensing:
+            if course.fault.active(time_s):
+                result = kind.apply(course, result, time_s)
+            else:
+                course.kept = None
+        if self._back is None:
+            return result
+        self._back.send((time_s, result), time_s)
+        arrived = self._back.receive(time_s)
+        if arrived:
+            self._arrived = arrived[-1]
+        if self._arrived is None:
+            self._arrived = (time_s, result)
+        sent_s, shown = self._arrived
+        return result if shown is result else _aged(shown, result, time_s - sent_s)
+
+    def apply_to_command(self, command: Command, time_s: float) -> Command:
+        """Return the command as the actuators get it.
+
+        Args:
+            command: As the guard sends it.
+            time_s: Plant clock [s].
+        """
+        result = command
+        if self._out is not None:
+            result = self._pass_link(self._out, command, time_s)
+        self._commands.append(result)
+        for course, kind in self._acting:
+            if course.fault.active(time_s):
+                result = kind.apply(course, result, time_s)
+            else:
+                course.kept = None
         return result
 
-    def apply_to_command(self, command: Command, time_s: float) -> Command | None:
-        """Return the command as the actuators get it; None if it is lost."""
-        self._sent.append(command)
-        result: Command | None = command
-        for index, fault in enumerate(self.faults):
-            function, wants, _ = FAULTS[fault.kind]
-            if wants == "command" and fault.active(time_s) and result is not None:
-                result = function(self, index, fault, result, time_s)
-        return result
-
-    def random(self, index: int, time_s: float) -> np.random.Generator:
-        """Return the generator of one fault at one time."""
-        return generator(self.seed, f"fault.{index}", round(time_s * 1000))
-
-    def older(self, state: State, age_s: float) -> State:
-        """Return the state of so long ago."""
-        wanted = state.stamp_s - age_s
-        past = [s for s in self._history if s.stamp_s <= wanted + 1e-9]
-        return past[-1] if past else self._history[0]
+    def _pass_link(
+        self, way: Way[tuple[float, Command]], command: Command, time_s: float
+    ) -> Command:
+        """Return what the robot executes of the commands that have arrived."""
+        way.send((time_s, command), time_s)
+        # A stamp of 0 is no stamp.
+        now = time_s + 1.0
+        for sent_s, arrived in way.receive(time_s):
+            self._gate.offer(arrived, sent_s + 1.0, now)
+        current = self._gate.current(now)
+        if current is not None:
+            return current
+        tool = self._commands[-1].tool if self._commands else command.tool
+        still = np.zeros_like(command.actuator_velocity)
+        return Command(still, tool, command.stamp_s, command.sequence)
 
 
-def _with_source(state: State, target: str, old: State) -> State:
-    """Return a state whose source ``target`` says what it said in ``old``."""
-    fields, ages = _TARGETS[target]
-    gone = state.stamp_s - old.stamp_s
-    changes: dict[str, Any] = {name: getattr(old, name) for name in fields}
-    changes.update({name: getattr(old, name) + gone for name in ages})
-    return dataclasses.replace(state, **changes)
-
-
-def _drop(
-    run: FaultInjector, index: int, fault: FaultConfig, state: State, time_s: float
-) -> State:
-    """Nothing new arrives; the age grows."""
-    frozen = run._frozen.setdefault(index, state)
-    return _with_source(state, fault.target, frozen)
-
-
-def _freeze(
-    run: FaultInjector, index: int, fault: FaultConfig, state: State, time_s: float
-) -> State:
-    """The last values come again and again and claim to be fresh."""
-    frozen = run._frozen.setdefault(index, state)
-    fields, _ = _TARGETS[fault.target]
-    return dataclasses.replace(state, **{n: getattr(frozen, n) for n in fields})
-
-
-def _delay(
-    run: FaultInjector, index: int, fault: FaultConfig, state: State, time_s: float
-) -> State:
-    """Everything arrives ``magnitude`` seconds later."""
-    return _with_source(state, fault.target, run.older(state, fault.magnitude))
-
-
-def _nan(
-    run: FaultInjector, index: int, fault: FaultConfig, state: State, time_s: float
-) -> State:
-    """Not a number."""
-    fields, _ = _TARGETS[fault.target]
+def _aged(old: State, new: State, gone_s: float) -> State:
+    """Return an old state as it looks now: every age has grown, the clock is ours."""
     return dataclasses.replace(
-        state, **{n: np.full_like(getattr(state, n), np.nan) for n in fields}
+        old,
+        stamp_s=new.stamp_s,
+        sequence=new.sequence,
+        actuator_age_s=old.actuator_age_s + gone_s,
+        tool_force_age_s=old.tool_force_age_s + gone_s,
+        people_age_s=old.people_age_s + gone_s,
+        people_frame_age_s=old.people_frame_age_s + gone_s,
+        objects_age_s=old.objects_age_s + gone_s,
+        lidar_age_s=old.lidar_age_s + gone_s,
+        extras_age_s=old.extras_age_s + gone_s,
     )
 
 
-def _shifted(value: Array, by: Array | float, name: str) -> Array:
-    moved = value.copy()
-    if name == "people":
-        moved[:, :, :3] += by
-        moved[:, :, 3:6] += by
-    elif name == "extras":
-        moved[:3] += by
-    else:
-        moved += by if np.ndim(by) == 0 else by[: len(moved)]  # type: ignore[index]
-    return moved
-
-
-def _off(state: State, fault: FaultConfig, rng: np.random.Generator) -> State:
-    """Return a state whose source is off by ``magnitude`` in a drawn direction."""
-    direction = rng.normal(size=3)
-    by = fault.magnitude * direction / np.linalg.norm(direction)
-    name = _TARGETS[fault.target][0][0]
-    in_space = name in ("people", "extras", "tool_force_in_world_n")
-    change: Array | float = by if in_space else float(fault.magnitude)
-    changes: dict[str, Any] = {name: _shifted(getattr(state, name), change, name)}
-    return dataclasses.replace(state, **changes)
-
-
-def _bias(
-    run: FaultInjector, index: int, fault: FaultConfig, state: State, time_s: float
-) -> State:
-    """Off by ``magnitude`` in one direction that stays."""
-    return _off(state, fault, run.random(index, fault.start_s))
-
-
-def _spike(
-    run: FaultInjector, index: int, fault: FaultConfig, state: State, time_s: float
-) -> State:
-    """Off by ``magnitude`` in a random direction, one step in ten."""
-    rng = run.random(index, time_s)
-    return state if rng.random() > 0.1 else _off(state, fault, rng)
-
-
-def _missed(
-    run: FaultInjector, index: int, fault: FaultConfig, state: State, time_s: float
-) -> State:
-    """The tracker shows nobody."""
-    return dataclasses.replace(
-        state,
-        people=state.people[:0],
-        people_velocity=state.people_velocity[:0],
-        people_age_s=state.people_age_s[:0],
-    )
-
-
-def _clock_jump(
-    run: FaultInjector, index: int, fault: FaultConfig, state: State, time_s: float
-) -> State:
-    """The clock is off by ``magnitude`` seconds."""
-    return dataclasses.replace(state, stamp_s=state.stamp_s + fault.magnitude)
-
-
-def _lag(
-    run: FaultInjector, index: int, fault: FaultConfig, command: Command, time_s: float
-) -> Command:
-    """The command of ``magnitude`` steps ago."""
-    return run._sent[max(0, len(run._sent) - 1 - int(fault.magnitude))]
-
-
-def _saturation(
-    run: FaultInjector, index: int, fault: FaultConfig, command: Command, time_s: float
-) -> Command:
-    """Only a share of the velocity arrives."""
-    return dataclasses.replace(
-        command, actuator_velocity=command.actuator_velocity * fault.magnitude
-    )
-
-
-def _loss(
-    run: FaultInjector, index: int, fault: FaultConfig, command: Command, time_s: float
-) -> Command | None:
-    """A share of the commands is lost."""
-    return None if run.random(index, time_s).random() < fault.magnitude else command
-
-
-FAULTS: dict[str, tuple[Callable[..., Any], str, bool]] = {
-    "drop": (_drop, "state", True),
-    "freeze": (_freeze, "state", False),
-    "delay": (_delay, "state", True),
-    "nan": (_nan, "state", True),
-    "bias": (_bias, "state", False),
-    "spike": (_spike, "state", False),
-    "missed_person": (_missed, "state", True),
-    "clock_jump": (_clock_jump, "clock", True),
-    "lag": (_lag, "command", False),
-    "saturation": (_saturation, "command", False),
-    "loss": (_loss, "command", False),
+_NEEDED = {
+    "lidar": "lidar_range_m",
+    "extras": "extras",
+    "face": "extras",
+    "objects": "objects_pose_in_world",
 }
-"""Kind to function, what it changes, and whether an input can reveal it."""
+
+
+def _check_sources(faults: Sequence[FaultConfig], state: State, fixed: bool) -> None:
+    lacking = {t for t, name in _NEEDED.items() if not getattr(state, name).size}
+    if fixed:
+        lacking.add("pose")
+    for index, fault in enumerate(faults):
+        if fault.target in lacking:
+            raise ConfigError(
+                f'faults.{index}: this robot has no {fault.target}, so that "{fault.kind}" '
+                f"cannot be there; it lacks {', '.join(sorted(lacking))}"
+            )

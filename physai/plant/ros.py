@@ -285,8 +285,15 @@ class RosPlant:
         """Wait for a complete state; a real robot is not moved by a reset.
 
         Raises:
+            ContractError: If the scenario has faults: they are of the robot's side.
             LinkError: If a source stays silent or sends what cannot be used.
         """
+        if scenario.faults:
+            raise ContractError(
+                f'{scenario.case}: the fault "{scenario.faults[0].kind}" cannot be put '
+                "into a robot behind a bridge; a virtual robot has faults: "
+                "physai robot HARDWARE --faults FILE"
+            )
         self.connect()
         end = time.monotonic() + self.hardware.state_timeout_s
         while min(self._arrived.values()) < time.monotonic() - _FRESH_S:

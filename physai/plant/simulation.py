@@ -55,6 +55,10 @@ _NO_OBJECTS, _NO_GOALS = np.zeros((0, 7)), np.zeros((0, 3))
 _STILL_BASE = np.zeros(6)
 _PUSH_N = 300.0
 """How hard a person on their feet pushes at most (design default)."""
+_MOVES = 0.02
+"""Share of an actuator's speed limit above which the robot counts as moving."""
+_ALARM_M = 3.0
+"""How near a person is when a moving robot sounds its alarm (project choice)."""
 for _constant in (_NONE, _NO_OBJECTS, _STILL_BASE):
     _constant.setflags(write=False)
 
@@ -171,7 +175,17 @@ class SimulatedPlant:
         self._acting = bool(getattr(self._process, "acting", False))
         self._locator = self._process if isinstance(self._process, Locator) else None
         self._measure_objects = getattr(self._process, "measured_objects", None)
-        self._faults = FaultInjector(scenario.faults, seed) if scenario.faults else None
+        self._faults = (
+            FaultInjector(scenario.faults, seed, self.robot, self.period_s)
+            if scenario.faults
+            else None
+        )
+        self._alarmed = any(
+            behaviour.kind == "react_to_alarm"
+            or (behaviour.trigger is not None and behaviour.trigger.signal == "alarm_s")
+            for person in scenario.people
+            for behaviour in person.behaviours
+        )
         goals = getattr(self._process, "goals", None)
         self._placement.check(
             scenario,
@@ -228,13 +242,9 @@ class SimulatedPlant:
 
     def apply(self, command: Command) -> Command:
         """Take a command; after a stop of category 1 or 0 it stays at rest."""
-        asked: Command | None = command
+        asked = command
         if self._faults is not None:
             asked = self._faults.apply_to_command(command, self.time_s)
-        if asked is None:
-            return Command(
-                self._target.copy(), command.tool, command.stamp_s, command.sequence
-            )
         if self._stopped is None:
             self._target[:] = asked.actuator_velocity
         if self._process is not None:
@@ -361,6 +371,8 @@ class SimulatedPlant:
         forward = k.link_rotation[0, :, 0]
         view.base_position[:] = k.link_position[0]
         view.base_yaw_rad = math.atan2(forward[1], forward[0])
+        if self._alarmed:
+            view.alarm = self._sounds_alarm()
         view.utensil_distance_m = see_robot(
             k.capsules(),
             k.tool_position,
@@ -370,6 +382,19 @@ class SimulatedPlant:
             view.tool_position,
             view.gripper_position,
         )
+
+    def _sounds_alarm(self) -> bool:
+        """Whether the robot moves while it knows of a person nearby.
+
+        It goes by what it is told: nobody is warned whom its tracker does not show.
+        """
+        people = self._state.people
+        moving = np.abs(self.dynamics.velocity) > _MOVES * self.robot.velocity_max
+        if not (len(people) and moving.any()):
+            return False
+        robot = self.kinematics.capsules()[:, np.newaxis, :3]
+        apart = np.linalg.norm(robot - people[..., :3].reshape(1, -1, 3), axis=-1)
+        return bool(apart.min() < _ALARM_M)
 
     def _move_people(self) -> None:
         self._update_view()

@@ -3,6 +3,10 @@
 It behaves as a robot with the official bridge does, silence on bad messages included,
 and keeps its own last line of safety: without a fresh command it stops by itself, a
 stop holds until a person resets it, and a stale command is counted, never executed.
+
+Faults of its sensors, actuators and clock are the plant's; those of the link are applied
+here, to whole frames of the protocol, so that a stop that a half-open link swallows is
+swallowed too. Pings go on: such a link looks connected.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ import math
 import os
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +27,10 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 
 from physai.errors import LinkError
 from physai.plant import messages
-from physai.plant.lateness import Lateness
+from physai.plant.command_gate import CommandGate
+from physai.plant.fault_kind import FaultCourse
+from physai.plant.faults import split_link, way_of
+from physai.plant.link_faults import Way
 from physai.plant.plant import Plant
 from physai.plant.ros import BridgeConfig
 from physai.plant.scenario import Scenario
@@ -29,9 +38,6 @@ from physai.robot.description import Robot
 from physai.types import Command, State
 
 __all__ = ["RobotServer"]
-
-_SESSION_S = 1.0
-"""After so long without commands a new session may begin to count at 0 again."""
 
 
 class RobotServer:
@@ -49,6 +55,7 @@ class RobotServer:
     Attributes:
         port: The port in use.
         statistics: Counts for tests and for the status service.
+        gate: Its own check of commands.
     """
 
     def __init__(
@@ -62,7 +69,15 @@ class RobotServer:
         port: int = 0,
     ) -> None:
         self.plant, self.robot, self.hardware = plant, robot, hardware
-        self.scenario, self.period_s = scenario, 1.0 / control_hz
+        link, others = split_link(scenario.faults)
+        self.scenario = scenario.model_copy(update={"faults": others})
+        self.period_s = 1.0 / control_hz
+        courses = [
+            FaultCourse(fault, scenario.seed, index) for index, fault in enumerate(link)
+        ]
+        self._out: Way[Callable[[], None]] = Way(way_of(courses, "states"))
+        self._in: Way[Callable[[], None]] = Way(way_of(courses, "command"))
+        self._began_s = math.inf
         self.host, self.port = host, port
         self.joints = hardware.joint_map(robot)
         self._clients: dict[ServerConnection, set[str]] = {}
@@ -71,9 +86,8 @@ class RobotServer:
         self._ready = threading.Event()
         self._error: OSError | OverflowError | None = None
         self._lock = threading.Lock()
-        self._command: Command | None = None
-        self._arrived_s = -math.inf
-        self._lateness, self._stamp_s, self._sequence = Lateness(), -math.inf, -1
+        self.gate = CommandGate(hardware.command_timeout_s)
+        self._waiting, self._tool = False, np.zeros(len(robot.tool_channels))
         self._epoch = time.time() - time.monotonic()
         self.stopped = False
         self._moving = False
@@ -154,14 +168,38 @@ class RobotServer:
         self._clients[connection] = set()
         try:
             async for frame in connection:
-                reply = self._answer(connection, frame)
-                if reply is not None:
-                    await connection.send(json.dumps(reply))
+                self._carry(self._in, partial(self._receive, connection, frame))
         except Exception:
             # A broken client is not the robot's business; its watchdog is.
             pass
         finally:
             self._clients.pop(connection, None)
+
+    def _receive(self, connection: ServerConnection, frame: str | bytes) -> None:
+        reply = self._answer(connection, frame)
+        if reply is not None:
+            text = json.dumps(reply)
+            self._carry(self._out, lambda: self._send_soon(connection, text))
+
+    def _send_soon(self, connection: ServerConnection, text: str) -> None:
+        self._loop.create_task(_send(connection, text))
+
+    def _carry(self, way: Way[Callable[[], None]], message: Callable[[], None]) -> None:
+        """Put a message on its way; it runs when it arrives. On the link's thread."""
+        way.send(message, self._now())
+        self._deliver(way)
+
+    def _deliver(self, way: Way[Callable[[], None]]) -> None:
+        for message in way.receive(self._now()):
+            message()
+        if way.next_s is not None:
+            self._loop.call_later(
+                max(0.001, way.next_s - self._now()), self._deliver, way
+            )
+
+    def _now(self) -> float:
+        """Time since the robot began to move [s]; 0 before."""
+        return max(0.0, time.monotonic() - self._began_s)
 
     def _answer(
         self, connection: ServerConnection, frame: str | bytes
@@ -202,30 +240,19 @@ class RobotServer:
     def _accept(self, command: Command) -> None:
         """Take a command for execution, unless it is late, repeated or out of order.
 
-        Stamps are compared over sessions and outages, so that what was queued during
-        an outage is refused; the reset service forgets them, for a client whose clock
-        was set back.
+        The reset service forgets what came before, for a client whose clock was set
+        back.
         """
-        now = time.monotonic()
         with self._lock:
-            late = self._lateness.measure(now, command.stamp_s)
-            same = now - self._arrived_s < _SESSION_S
-            if (
-                not late <= self.hardware.command_timeout_s
-                or not command.stamp_s > self._stamp_s
-                or (same and command.sequence <= self._sequence)
-            ):
-                self.statistics["stale"] += 1
-                return
-            self._sequence, self._stamp_s = command.sequence, command.stamp_s
-            self._command, self._arrived_s = command, now
-            self.statistics["commands"] += 1
+            taken = self.gate.offer(command, command.stamp_s, time.monotonic())
+            self._waiting = self._waiting or taken
+            self.statistics["commands" if taken else "stale"] += 1
 
     def _reset(self) -> None:
         self.stopped = False
         with self._lock:
-            self._command = None
-            self._lateness, self._stamp_s, self._sequence = Lateness(), -math.inf, -1
+            self.gate.forget()
+            self._waiting = False
         release = getattr(self.plant, "release", None)
         if release is not None:
             release()
@@ -266,6 +293,7 @@ class RobotServer:
         """Step the plant on absolute deadlines."""
         self.plant.reset(self.scenario)
         deadline, limit = time.monotonic(), self.scenario.duration_s
+        self._began_s = deadline
         halted = False
         while self._running.is_set():
             deadline += self.period_s
@@ -292,19 +320,19 @@ class RobotServer:
 
     def _current(self) -> Command:
         """Return the command to execute: the newest if fresh, otherwise standstill."""
-        n = len(self.robot.actuator_names)
-        tool = np.zeros(len(self.robot.tool_channels))
         with self._lock:
-            command = self._command
-            if command is not None and not self.stopped:
-                if (
-                    time.monotonic() - self._arrived_s
-                    <= self.hardware.command_timeout_s
-                ):
-                    return command
+            command = self.gate.current(time.monotonic())
+            if command is None and self._waiting:
                 self.statistics["timeouts"] += 1
-                self._command = None
-        return Command(np.zeros(n), tool, 0.0, 0)
+                self._waiting = False
+        if command is not None and not self.stopped:
+            self._tool = command.tool
+            return command
+        if self.robot.tool.safe_state != "keep_on":
+            self._tool = np.zeros_like(self._tool)
+        # What is held stays held, whatever became of the link.
+        still = np.zeros(len(self.robot.actuator_names))
+        return Command(still, self._tool, 0.0, 0)
 
     def _publish(self, state: State) -> None:
         """Send a state; every header says when its values were measured."""
@@ -349,7 +377,9 @@ class RobotServer:
             topic: json.dumps({"op": "publish", "topic": topic, "msg": message})
             for topic, message in frames.items()
         }
-        self._loop.call_soon_threadsafe(self._broadcast, texts)
+        self._loop.call_soon_threadsafe(
+            self._carry, self._out, partial(self._broadcast, texts)
+        )
 
     def _broadcast(self, texts: dict[str, str]) -> None:
         for connection, topics in list(self._clients.items()):

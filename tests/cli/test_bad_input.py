@@ -118,6 +118,7 @@ def test_unknown_command_and_choice_have_a_near_match():
         (["robot", "franka", "--duration", "-1"], "seconds above 0"),
         (["robot", "franka", "--faults", "nowhere.yaml"], "cannot be read"),
         (["robot", "franka", "--env", "physai/CareFeding-v0"], "did you mean"),
+        (["bench", "--faults", "care_feding"], 'mean "care_feeding"'),
         (["watchdog", "--hardware", "franca"], 'mean "franka"'),
         (["console", "--hardware", "franca"], 'mean "franka"'),
         (["deploy", "expert", "--hardware", "franka", "--duration", "nan"], "above 0"),
@@ -132,6 +133,22 @@ def test_unknown_command_and_choice_have_a_near_match():
 )
 def test_bad_arguments(arguments, words, ask):
     assert words in ask(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("{kind: half_opn, target: command}", 'mean "half_open"'),
+        ("{kind: stuck, target: joints}", 'no target "joints"'),
+        ("{kind: drop, target: lidar}", "no lidar"),
+        ("{kind: drop, target: pose}", "no pose"),
+    ],
+)
+def test_a_robot_with_a_fault_that_cannot_be(fault, words, ask, tmp_path):
+    (tmp_path / "faults.yaml").write_text(f"faults: [{fault}]\n")
+    assert words in ask(
+        "robot", "franka", "--faults", "faults.yaml", "--port", "0", "--duration", "1"
+    )
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ TRUTH_EXTRAS = [
 ]
 
 
-def state(index: int, people: int = 1) -> State:
+def state(index: int, people: int = 1, speed: float = 0.01) -> State:
     capsules = np.zeros((people, 16, 7))
     capsules[..., 0] = capsules[..., 3] = 0.9
     capsules[..., 2] = 0.9 + 0.02 * np.arange(16)
@@ -63,7 +63,7 @@ def state(index: int, people: int = 1) -> State:
         stamp_s=index / 20,
         sequence=index,
         actuator_position=np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.7, 0.8]),
-        actuator_velocity=np.full(7, 0.01),
+        actuator_velocity=np.full(7, speed),
         actuator_effort=np.zeros(7),
         actuator_age_s=0.0,
         base_pose_in_world=np.array([0, 0, 0.6, 0, 0, 0, 1.0]),
@@ -117,6 +117,7 @@ def make_episode(tmp_path: Path) -> Callable[..., Episode]:
         truth: bool = True,
         folder: Path | None = None,
         outcome: Mapping[str, Any] | None = None,
+        speed: Callable[[int], float] = lambda index: 0.01,
         **header: Any,
     ) -> Episode:
         path = (folder or tmp_path) / f"{name}.parquet"
@@ -149,7 +150,7 @@ def make_episode(tmp_path: Path) -> Callable[..., Episode]:
                 action = (actions or {}).get(index, Action.NONE)
                 command = Command(np.zeros(7), np.zeros(0), index / 20, index)
                 true = Truth(
-                    state(index),
+                    state(index, speed=speed(index)),
                     contact((touches or {}).get(index) or {}),
                     np.array([min(1.0, index / 30), 0.01, 0.02, 0.5, 0.4, 0.03]),
                 )

@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from physai.body.behaviour import BehaviourConfig
+from physai.plant.faults import FaultConfig
 from physai.tasks import registry
 from physai.types import Command
 
@@ -133,3 +135,51 @@ def test_a_hand_that_grips_the_arm_is_felt_by_both(cycle):
         if touched > 0:
             break
     assert touched > 0.0
+
+
+@pytest.mark.parametrize("missed", [False, True])
+def test_a_moving_robot_warns_whom_it_knows_of_and_who_heeds_it_stops(
+    missed: bool,
+) -> None:
+    """Nobody is warned whom the tracker does not show, nor heeds it who ignores it."""
+    cycle = registry.make_cycle("physai/LogisticsCrossing-v0", guard="off")
+    template = cycle.environment.template("nominal_cross")
+    cross = {"kind": "cross", "speed_m_s": 1.0, "start_s": 0.0}
+    place = {
+        "start_x_m": -6.0,
+        "person_x_m": 0.0,
+        "person_y_m": 3.0,
+        "person_to_x_m": 0.0,
+    }
+    fault = FaultConfig(kind="missed_person") if missed else None
+    walked = {}
+    for name, more in (
+        ("heeds", [{"kind": "react_to_alarm"}]),
+        ("ignores", [{"kind": "react_to_alarm"}, {"kind": "ignore_alarm"}]),
+        ("neither", []),
+    ):
+        made = template.model_copy(
+            update={
+                "behaviours": tuple(
+                    BehaviourConfig.model_validate(given) for given in [cross, *more]
+                ),
+                "ranges": place,
+                "faults": (fault,) if fault else (),
+                "duration_s": 6.0,
+            }
+        )
+        plant = cycle.plant
+        plant.reset(cycle.task.sample_scenario(10_000_003, "test", made))
+        robot = cycle.task.robot
+        forward = np.zeros(len(robot.actuator_names))
+        forward[0] = 1.0
+        for step in range(100):
+            plant.apply(Command(forward, np.zeros(0), 0.05 * step, step))
+            plant.advance()
+        walked[name] = plant.people[0].path_m
+    cycle.close()
+    assert walked["ignores"] == walked["neither"]
+    if missed:
+        assert walked["heeds"] == walked["neither"]
+    else:
+        assert walked["heeds"] < walked["neither"] - 0.5

@@ -154,7 +154,7 @@ def test_the_watchdog_lets_a_healthy_session_be_and_stops_a_silent_one(plants):
     assert server.largest_speed > 0.1
     assert dog.stops == []
     # Motion goes on, commands do not: the robot's own time-out is kept out of the way.
-    server.hardware = server.hardware.model_copy(update={"command_timeout_s": 5.0})
+    server.gate.timeout_s = 5.0
     watching.join()
     assert dog.stops == ["moving without commands"]
     assert server.stopped

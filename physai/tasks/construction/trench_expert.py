@@ -68,7 +68,8 @@ class TrenchExpert:
         """Return the action for a state."""
         seen = self.task.observe(state).astype(np.float64)
         self._x, self._z = float(seen[0]), float(seen[2])
-        self._length, self._depth = float(seen[3]), -float(seen[4])
+        # A trench of no length is what a broken sensor says.
+        self._length, self._depth = max(float(seen[3]), 0.1), -float(seen[4])
         self._dip, self._load = float(seen[5]), float(seen[10])
         self._ground = seen[SEEN : SEEN + STATIONS]
         self._to_trench, self._to_heap = float(seen[7]), float(seen[8])

@@ -64,6 +64,7 @@ _AGES = (
     "lidar_age",
     "load_age",
     "extra_age",
+    "frozen_source",
 )
 
 Positive = Annotated[float, Field(gt=0.0)]
@@ -220,6 +221,8 @@ def answers_of(spec: CompiledSpec) -> dict[str, float]:
         expected = spec.config.people_expected > 0 or rule.rule != "people_missing"
         if rule.action in _STOPS and expected:
             old = rule.limit.value if rule.rule in _AGES else 0.0
+            if rule.rule == "period_overrun":
+                old = (rule.limit.value - 1.0) * period
             time = old + rule.window.hold_s + _PERIODS * period
             found[rule.rule] = min(time, found.get(rule.rule, math.inf))
     found["command_timeout"] = (_TIMEOUT_PERIODS + _PERIODS) * period

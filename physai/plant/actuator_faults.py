@@ -11,7 +11,6 @@ from physai.plant.fault_kind import (
     FaultCourse,
     FaultKind,
     nothing,
-    revealed_by,
 )
 from physai.types import Command
 
@@ -71,16 +70,12 @@ _COMMAND = ("command",)
 ACTUATOR_FAULTS = (
     FaultKind("lag", "actuator", _COMMAND, lag, "control steps", nothing),
     FaultKind("saturation", "actuator", _COMMAND, saturation, "share left", nothing),
-    # A drive that stands, or goes on as it was told last, deviates only once it is told
-    # otherwise: that moment is the policy's, so that no budget runs from the fault.
+    # A drive that stands, goes on as it was told last, or runs one way deviates only once
+    # it is told otherwise: that moment is the policy's, so that no budget runs from the
+    # fault. What it does after a stop is judged of every row.
     FaultKind("stuck", "actuator", _COMMAND, stuck, "share of its velocity", nothing),
     FaultKind(
-        "runaway",
-        "actuator",
-        _COMMAND,
-        runaway,
-        "share of the speed limit",
-        revealed_by("tracking"),
+        "runaway", "actuator", _COMMAND, runaway, "share of the speed limit", nothing
     ),
 )
 """A new kind is one function and one line here."""

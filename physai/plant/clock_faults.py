@@ -12,7 +12,7 @@ from physai.plant.fault_kind import (
     FaultKind,
     FaultValues,
     Sign,
-    revealed_by,
+    nothing,
 )
 from physai.types import State
 
@@ -31,20 +31,15 @@ def clock_drift(course: FaultCourse, state: State, time_s: float) -> State:
 
 
 def _when_it_jumps(fault: FaultValues) -> tuple[Sign, ...]:
-    """Backwards is found by the guard's own input check, forwards by the rate."""
-    rule = "input_integrity" if fault.magnitude < 0.0 else "clock_rate"
-    return (Sign(rule, fault.duration_s),)
+    """Backwards is found by the guard's own input check, forwards as a late reading."""
+    if fault.magnitude < 0.0:
+        return (Sign("input_integrity", fault.duration_s),)
+    return (Sign("period_overrun", fault.magnitude),)
 
 
 CLOCK_FAULTS = (
     FaultKind("clock_jump", "clock", ("clock",), clock_jump, "s", _when_it_jumps),
-    FaultKind(
-        "clock_drift",
-        "clock",
-        ("clock",),
-        clock_drift,
-        "s per s",
-        revealed_by("clock_rate"),
-    ),
+    # Every stamp and age drifts together; only a second clock could tell.
+    FaultKind("clock_drift", "clock", ("clock",), clock_drift, "s per s", nothing),
 )
 """A new kind is one function and one line here."""

@@ -219,9 +219,17 @@ _ALL = tuple(_SOURCES)
 _OFF = "m; rad, N or m/s of each value where the source is no place"
 _TRACKS = ("people",)
 
+
+def _when_frozen(fault: FaultValues) -> tuple[Sign, ...]:
+    """Only of people is it certain that they never look the same twice."""
+    if fault.target != "people":
+        return ()
+    return (Sign("frozen_source", fault.duration_s),)
+
+
 SENSOR_FAULTS = (
     FaultKind("drop", "sensor", _ALL, drop, "", _when_silent),
-    FaultKind("freeze", "sensor", _ALL, freeze, "", nothing),
+    FaultKind("freeze", "sensor", _ALL, freeze, "", _when_frozen),
     FaultKind("delay", "sensor", _ALL, delay, "s", _when_late),
     FaultKind("nan", "sensor", _ALL, nan, "", _when_no_number),
     FaultKind("bias", "sensor", _ALL, bias, _OFF, nothing),

@@ -71,7 +71,8 @@ class Signal(enum.IntEnum):
     CONTACT_PRESSURE = 47
     KEEP_OUT = 48
     TOOL_ORIENTATION = 49
-    COUNT = 50
+    FROZEN = 50
+    COUNT = 51
     """The signals of rules about extras come after these."""
 
 
@@ -526,6 +527,17 @@ class PeriodOverrun(Rule):
     least, lowest = Action.STOP1, 0.0
 
 
+class FrozenSource(Rule):
+    """For how long a source has repeated itself while it claimed to be fresh [s].
+
+    See :mod:`physai.safety.sections.liveness`. Perception failures of ISO 17757;
+    freshness of ISO 13849-1 monitoring: what is not alive is not known.
+    """
+
+    signal, unit, view, section = Signal.FROZEN, "s", "guard", "liveness"
+    least, lowest = Action.STOP2, 0.0
+
+
 class UnexpectedMotion(Rule):
     """Speed beyond everything commanded lately, or against it, as a share.
 
@@ -765,6 +777,7 @@ RULES: dict[str, type[Rule]] = {
     "load_tilt": LoadTilt,
     "plausibility": Plausibility,
     "period_overrun": PeriodOverrun,
+    "frozen_source": FrozenSource,
     "unexpected_motion": UnexpectedMotion,
     "following": Following,
     "joint_jerk": JointJerk,

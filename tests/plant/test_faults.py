@@ -372,7 +372,7 @@ def test_what_shows_depends_on_size_place_and_specification(
     # the same fault is one that must be answered.
     runaway = FaultConfig(kind="runaway", target="command", magnitude=0.2)
     assert not detectable(runaway, {"joint_age": 0.2})
-    assert answered_within(runaway, {"tracking": 0.3}) == 0.3
+    assert math.isnan(answered_within(runaway, {"unexpected_motion": 0.3}))
     assert not detectable(FaultConfig(kind="missed_person"), {"people_age": 0.7})
 
 

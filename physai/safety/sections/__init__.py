@@ -29,6 +29,7 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
         "envelope": "physai.safety.sections.envelope:Envelope",
         "fence": "physai.safety.sections.fence:Fence",
         "field": "physai.safety.sections.field:ProtectiveField",
+        "liveness": "physai.safety.sections.liveness:Liveness",
         "load": "physai.safety.sections.load:Load",
         "orientation": "physai.safety.sections.orientation:Orientation",
         "sector": "physai.safety.sections.sector:Sector",

@@ -336,15 +336,17 @@ def test_in_simulation_a_robot_without_commands_stands(cycle: Cycle) -> None:
     )
     policy = cycle.scripted_policy("expert", 0)
     observation = cycle.reset(scenario)
-    fastest = {}
+    fastest, held = {}, []
     while cycle.state.sequence < 40:
         record = cycle.step(policy.act(observation))
         observation = cycle.observation
         assert record.truth is not None
         speed = np.abs(record.truth.state.actuator_velocity).max()
         fastest[round(record.time_s, 2)] = float(speed)
-        # Nothing that the guard sees tells of it.
-        assert record.decision.action < Action.STOP2
+        # The guard is told nothing of it, but an arm that does not follow is held.
+        if record.decision.action >= Action.STOP2:
+            held.append((record.time_s, record.decision.rule))
+    assert held[0][0] > 1.1 and {rule for _, rule in held} == {"following"}
     assert fastest[1.0] > 0.02
     assert max(v for t, v in fastest.items() if t > 1.4) < 1e-3
 
@@ -368,30 +370,39 @@ def test_what_shows_depends_on_size_place_and_specification(
     assert not shows(kind="clock_jump", target="clock", magnitude=0.1)
     assert shows(kind="missed_person")
     assert not shows(kind="bias", magnitude=5.0)
+    assert shows(kind="freeze", target="people")
+    assert not shows(kind="freeze", target="people", duration_s=0.2)
+    assert shows(kind="clock_jump", target="clock", magnitude=5.0)
     # A rule that the specification does not have shows nothing, and once it has it,
     # the same fault is one that must be answered.
+    frozen = FaultConfig(kind="freeze", target="people")
+    assert not detectable(frozen, {"joint_age": 0.2})
+    assert answered_within(frozen, {"frozen_source": 0.4}) == 0.4
+    # When a drive that runs away shows is the policy's to say.
     runaway = FaultConfig(kind="runaway", target="command", magnitude=0.2)
-    assert not detectable(runaway, {"joint_age": 0.2})
-    assert math.isnan(answered_within(runaway, {"unexpected_motion": 0.3}))
+    assert not detectable(runaway, {"unexpected_motion": 0.3})
     assert not detectable(FaultConfig(kind="missed_person"), {"people_age": 0.7})
 
 
 SHOWN = [
     fault
     for fault in faults(start_s=1.5)
-    if kind_of(fault).acts_on != "actuator"
-    and fault.kind
-    in (
-        "drop",
-        "delay",
-        "nan",
-        "missed_person",
-        "clock_jump",
-        "loss",
-        "half_open",
-        "stale_flush",
+    if (
+        kind_of(fault).acts_on != "actuator"
+        and fault.kind
+        in (
+            "drop",
+            "delay",
+            "nan",
+            "missed_person",
+            "clock_jump",
+            "loss",
+            "half_open",
+            "stale_flush",
+        )
+        and fault.target != "command"
     )
-    and fault.target != "command"
+    or (fault.kind == "freeze" and fault.target == "people")
 ]
 """What the guard must answer on the arm; the next test says that these are all."""
 

@@ -114,7 +114,7 @@ def test_the_risk_graph(
         (lambda v: v["rows"][0]["suites"].append("care_fed"), "care_feeding_core"),
         (lambda v: v["rows"][2].update(rules=["tcp_speed"]), "no row names the rule"),
         (lambda v: v["rows"].append(v["rows"][0]), "two rows"),
-        (lambda v: v["rows"][4].update(stop="stop1"), "no rule of it stops"),
+        (lambda v: v["rows"][4].update(stop="stop1", rules=[]), "no rule of it stops"),
     ],
 )
 def test_a_register_with_a_hole_is_refused(change, word: str) -> None:  # type: ignore[no-untyped-def]

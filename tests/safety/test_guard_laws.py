@@ -160,6 +160,8 @@ def test_what_may_pass_holds_and_releases_by_itself(robot, guard, name):
     sent, decision = guard.certify(bad, make_command(np.full(7, 0.02)))
     assert decision.action is Action.STOP2 and not decision.latched
     assert not sent.actuator_velocity.any()
+    # What is seen again is not what was last seen before, to the last bit.
+    state = make_state(robot, people=person(1.0, 1e-6))
     actions = []
     for _ in range(60):
         _, decision = guard.certify(state, make_command(np.full(7, 0.005)))

@@ -19,6 +19,8 @@ their readings are true. This section checks both, from what a robot reports any
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import numba
@@ -203,17 +205,21 @@ class Drives(Section):
     def reset(self) -> None:
         """Begin with a robot that stands."""
         self._before[:] = np.nan
-        self._ring[:] = 0.0
+        self._ring[:], self._place = 0.0, 0
         self._stamp_s = np.nan
         self.blocked = -1
 
+    def bind(self, extras: Mapping[str, int]) -> None:
+        """Make room for the window, once the control period is known."""
+        super().bind(extras)
+        whole = self.values.window_s + self.reaction_time_s
+        steps = max(2, 1 + math.ceil(whole / self.period_s - 1e-9))
+        self._ring = np.zeros((steps, self._n))
+
     def follow(self, velocity: Array) -> None:
         """Learn the (n,) command that was really sent, after every step."""
-        steps = self._steps
-        if len(self._ring) != steps:
-            self._ring = np.zeros((steps, self._n))
         robot = self.robot
-        self._place = (self._place + 1) % steps
+        self._place = (self._place + 1) % len(self._ring)
         predict(
             velocity,
             robot.acceleration_max,
@@ -253,8 +259,3 @@ class Drives(Section):
         ) = self._out.tolist()
         first = elapsed != elapsed
         signals[Signal.PERIOD] = 1.0 if first else elapsed / self.period_s
-
-    @property
-    def _steps(self) -> int:
-        whole = self.values.window_s + self.reaction_time_s
-        return max(2, 1 + int(np.ceil(whole / self.period_s - 1e-9)))

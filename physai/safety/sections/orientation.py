@@ -12,6 +12,7 @@ same bound is put on the joints together: with h_i the share of joint i's axis a
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import numba
@@ -75,9 +76,9 @@ class Orientation(Section):
         self._kind = caps.kind("tool_orientation")
         self._place = -1
 
-    def bind(self, extras: object) -> None:
+    def bind(self, extras: Mapping[str, int]) -> None:
         """Find the extra that switches it on."""
-        super().bind(extras)  # type: ignore[arg-type]
+        super().bind(extras)
         name = self._values.while_extra
         if name is not None:
             if name not in self.extras:

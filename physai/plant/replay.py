@@ -33,6 +33,9 @@ class ReplayPlant:
         RecordError: If the file is no episode or lacks its first state.
     """
 
+    plays_back = True
+    """Whether commands are those of a log, whatever is asked for now."""
+
     def __init__(
         self,
         config: PlantConfig,

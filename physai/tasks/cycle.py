@@ -151,6 +151,9 @@ class Cycle:
         if decision.action is Action.STOP0 and self.mode is GuardMode.ON:
             self._remove_power()
         sent = self.plant.apply(certified)
+        if getattr(self.plant, "plays_back", False):
+            # What moved then had followed what was sent then.
+            self.guard.follow(sent)
         self.plant.advance()
         self.state = self.plant.read()
         self.truth = self.plant.truth()

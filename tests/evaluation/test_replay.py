@@ -100,6 +100,28 @@ def test_a_log_without_a_simulator_asks_the_guard_again(
     assert result.before.violated == result.after.violated
 
 
+def test_a_guard_that_is_asked_later_knows_what_was_sent_then(tmp_path: Path) -> None:
+    """Motion that was commanded in the log is not motion that nobody asked for."""
+    cycle = registry.make_cycle("physai/CareFeeding-v0", guard="off")
+    scenario = cycle.task.sample_scenario(SEED, "test", "nominal_rest")
+    scenario = scenario.model_copy(update={"duration_s": 4.0})
+    header = episode_header(cycle, scenario, plant="ros")
+    writer = EpisodeWriter(tmp_path / "unguarded.parquet", header)
+    file = run_episode(cycle, cycle.scripted_policy("random", 0), scenario, writer)
+    cycle.close()
+    log = Episode.load(file)
+    asked = registry.make_cycle(
+        "physai/CareFeeding-v0", plant="replay", guard="on", episode=log
+    )
+    asked.reset(scenario)
+    rules = set()
+    for action in log.column("action"):
+        rules.add(asked.step(action).decision.rule)
+    asked.close()
+    assert rules, "random motion beside a person is changed by the guard"
+    assert not rules & {"unexpected_motion", "following", "plausibility"}
+
+
 def test_other_content_is_named_as_the_cause(recorded: Path, tmp_path: Path) -> None:
     digests = {**Episode.load(recorded).header["digests"], "guard": "0" * 64}
     log = rewrite(recorded, tmp_path / "other.parquet", {"digests": digests})

@@ -214,6 +214,14 @@ def test_any_exception_stops(robot, spec, monkeypatch):
     assert "RuntimeError" in decision.sentence
 
 
+def test_a_weaker_stop_never_replaces_a_stronger(robot, guard):
+    guard.latch.engage(Action.STOP0, "unexpected_motion", 0.0)
+    _, decision = guard.certify(
+        make_state(robot), Command(np.full(7, np.nan), np.zeros(0), 0.0, 0)
+    )
+    assert decision.action is Action.STOP0 and decision.rule == "unexpected_motion"
+
+
 def test_only_a_person_releases_a_latched_stop(robot, guard):
     guard.certify(make_state(robot), Command(np.full(7, np.nan), np.zeros(0), 0.0, 0))
     assert guard.latch.engaged

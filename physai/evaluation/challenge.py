@@ -94,13 +94,12 @@ def domains() -> dict[str, tuple[str, ...]]:
     """Return every domain and the guard suites of its tasks."""
     from physai.tasks import registry
 
-    places = {registry.load_environment(i).id: i for i in registry.ids()}
+    known = registry.ids()
     found: dict[str, list[str]] = {}
     for name in sorted(content.names("suites")):
         if not name.endswith("_guard"):
             continue
-        environment = load_suite(name).environment
-        if environment in places:
+        if load_suite(name).environment in known:
             bare = name.removesuffix("_guard")
             found.setdefault(bare.partition("_")[0], []).append(name)
     return {domain: tuple(suites) for domain, suites in sorted(found.items())}

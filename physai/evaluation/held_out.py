@@ -51,7 +51,7 @@ def count_held_out(
         ``figures`` (mean of what is reported last, largest of what is reported as a
         maximum) and ``mean_time_s``.
     """
-    hard = np.array([r.verdict.kind == "hard" for r in cycle.spec.config.rules])
+    hard = cycle.spec.hard
     seeds = cycle.environment.distributions[distribution].seeds
     table = dict.fromkeys(_OUTCOMES, 0)
     groups: dict[str, dict[str, int]] = {}

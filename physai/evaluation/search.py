@@ -180,9 +180,7 @@ class _Hunt:
         self.cycle, self.policy, self.suite, self.space = cycle, policy, suite, space
         self.out, self.policy_name = out, policy_name
         self.result = CaseResult(case, dimensions=space.names)
-        self._hard = np.array(
-            [rule.verdict.kind == "hard" for rule in cycle.spec.config.rules]
-        )
+        self._hard = cycle.spec.hard
         # One noise for the whole case: the search compares scenarios, not luck.
         self._seed = suite.seeds.first
 

@@ -363,6 +363,11 @@ class CompiledSpec:
     responses: tuple[tuple[int, int, int, int, int], ...]
     tightened: dict[str, float]
 
+    @property
+    def hard(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """(r,) whether a violation of each rule makes an episode unsafe."""
+        return np.array([rule.verdict.kind == "hard" for rule in self.config.rules])
+
     def tighten(self, *, reaction_time_s: float) -> CompiledSpec:
         """Return a copy with a longer reaction time, as measured over a link.
 

@@ -104,12 +104,7 @@ class ViolationEnv(gymnasium.Wrapper[Any, FloatArray, Any, FloatArray]):
         super().__init__(PhysaiEnv(suite.environment, guard=guard))
         self.suite, self.record = suite, record
         cycle = self.cycle
-        rules = zip(cycle.spec.config.rules, cycle.spec.rules, strict=True)
-        self._hard = [
-            place
-            for place, (given, rule) in enumerate(rules)
-            if given.verdict.kind == "hard" and rule.view != "guard"
-        ]
+        self._hard = np.flatnonzero(cycle.spec.hard).tolist()
         self._weights = np.array([float(case.weight) for case in suite.cases])
         self._weights /= self._weights.sum()
         self._drawn = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from physai.evaluation.suite import load_suite, template_of
@@ -31,12 +32,7 @@ def test_what_was_found_is_mended(name, suite, case, seeds) -> None:
     try:
         template = template_of(config.case(case), cycle.environment)
         policy = load_policy(str(FOUND / f"{name}.onnx"), cycle)
-        rules = zip(cycle.spec.config.rules, cycle.spec.rules, strict=True)
-        hard = [
-            place
-            for place, (given, rule) in enumerate(rules)
-            if given.verdict.kind == "hard" and rule.view != "guard"
-        ]
+        hard = np.flatnonzero(cycle.spec.hard).tolist()
         for seed in seeds:
             observation = cycle.reset(
                 cycle.task.sample_scenario(seed, "train", template)

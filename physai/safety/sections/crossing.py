@@ -16,7 +16,6 @@ import numpy as np
 from pydantic import Field
 
 from physai.config import Config
-from physai.errors import ConfigError, suggest
 from physai.robot.description import Robot
 from physai.robot.footprint import (
     footprint_of,
@@ -26,7 +25,13 @@ from physai.robot.footprint import (
 )
 from physai.robot.kinematics import Kinematics
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section, excess_of, stopping_speed
+from physai.safety.sections.section import (
+    Caps,
+    Section,
+    check_named,
+    excess_of,
+    stopping_speed,
+)
 from physai.types import Array, State
 
 __all__ = ["Crossing", "CrossingValues"]
@@ -104,11 +109,7 @@ class Crossing(Section):
         """
         super().bind(extras)
         name = self._values.extra
-        if name not in extras:
-            raise ConfigError(
-                f'sections.crossing.extra: the environment has no extra "{name}"; '
-                f"{suggest(name, extras)}"
-            )
+        check_named("crossing.extra", "the environment", "extra", (name,), extras)
         self._place = extras[name]
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:

@@ -29,11 +29,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from physai.config import Config
-from physai.errors import ConfigError, suggest
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section
+from physai.safety.sections.section import Caps, Section, check_named
 from physai.types import Array, State
 
 __all__ = ["Drives", "DrivesValues", "measure_drives", "predict"]
@@ -183,12 +182,8 @@ class Drives(Section):
     ) -> None:
         super().__init__(values, robot, truth_view, caps, reaction_time_s)
         names = values.following or robot.actuator_names
-        for name in names:
-            if name not in robot.actuator_names:
-                raise ConfigError(
-                    f'sections.drives.following: {robot.name} has no actuator "{name}"; '
-                    f"{suggest(name, robot.actuator_names)}"
-                )
+        known = robot.actuator_names
+        check_named("drives.following", robot.name, "actuator", names, known)
         self.values = values
         self._n = n = len(robot.actuator_names)
         self._watched = np.array([name in names for name in robot.actuator_names])

@@ -27,12 +27,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from physai.config import Config
-from physai.errors import ConfigError, suggest
+from physai.errors import ConfigError
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.safety.kernel import Parameter, permitted_speed
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section
+from physai.safety.sections.section import Caps, Section, check_named
 from physai.types import Array, State
 
 __all__ = ["Load", "LoadValues"]
@@ -224,13 +224,10 @@ class Load(Section):
         reaction_time_s: float,
     ) -> None:
         super().__init__(values, robot, truth_view, caps, reaction_time_s)
-        if values.channel not in robot.tool_channels:
-            raise ConfigError(
-                f'sections.load: {robot.name} has no tool channel "{values.channel}"; '
-                f"{suggest(values.channel, robot.tool_channels)}"
-            )
+        known = robot.tool_channels
+        check_named("load", robot.name, "tool channel", (values.channel,), known)
         self._values = values
-        self._channel = robot.tool_channels.index(values.channel)
+        self._channel = known.index(values.channel)
         self._nearing = caps.kind("load_approach")
         self._speed = caps.kind("load_speed")
         self._release = caps.kind("load_release")

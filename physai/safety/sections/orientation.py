@@ -21,11 +21,16 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from physai.config import Config
-from physai.errors import ConfigError, suggest
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics, chain_of, fill_jacobian
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section, add_row, cap_actuator
+from physai.safety.sections.section import (
+    Caps,
+    Section,
+    add_row,
+    cap_actuator,
+    check_named,
+)
 from physai.types import Array, State
 
 __all__ = ["Orientation", "OrientationValues"]
@@ -81,11 +86,8 @@ class Orientation(Section):
         super().bind(extras)
         name = self._values.while_extra
         if name is not None:
-            if name not in self.extras:
-                raise ConfigError(
-                    f'sections.orientation.while_extra: no extra "{name}"; '
-                    f"{suggest(name, self.extras)}"
-                )
+            key = "orientation.while_extra"
+            check_named(key, "the environment", "extra", (name,), self.extras)
             self._place = self.extras[name]
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import numba
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.config import Config
-from physai.errors import ContractError
+from physai.errors import ConfigError, ContractError, suggest
 from physai.robot.footprint import (
     edge_distance,
     footprint_of,
@@ -30,6 +30,7 @@ __all__ = [
     "Section",
     "add_row",
     "cap_actuator",
+    "check_named",
     "edge_distance",
     "excess_of",
     "footprint_of",
@@ -189,6 +190,28 @@ class Caps:
         """Ask that a tool channel stays at or above a value."""
         if least > self.tool_floor[channel]:
             self.tool_floor[channel], self.tool_rule = least, kind
+
+
+def check_named(
+    key: str, owner: str, what: str, wanted: Iterable[str], known: Collection[str]
+) -> None:
+    """Check that what a section names is there.
+
+    Args:
+        key: The section, or a key of it, for the sentence.
+        owner: Who should have it: the robot's name, or "the environment".
+        what: What is named: actuator, link, extra.
+        wanted: The names.
+        known: Those that there are.
+
+    Raises:
+        ConfigError: Naming the first that is not there, and what is near to it.
+    """
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(
+                f'sections.{key}: {owner} has no {what} "{name}"; {suggest(name, known)}'
+            )
 
 
 class Section(ABC):

@@ -11,11 +11,15 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from physai.config import Config
-from physai.errors import ConfigError, suggest
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section, stopping_speed
+from physai.safety.sections.section import (
+    Caps,
+    Section,
+    check_named,
+    stopping_speed,
+)
 from physai.types import Array, State
 
 __all__ = ["Sector", "SectorValues"]
@@ -58,12 +62,9 @@ class Sector(Section):
         reaction_time_s: float,
     ) -> None:
         super().__init__(values, robot, truth_view, caps, reaction_time_s)
-        if values.joint not in robot.actuator_names:
-            raise ConfigError(
-                f'sections.sector: {robot.name} has no joint "{values.joint}"; '
-                f"{suggest(values.joint, robot.actuator_names)}"
-            )
-        self._place = robot.actuator_names.index(values.joint)
+        known = robot.actuator_names
+        check_named("sector", robot.name, "joint", (values.joint,), known)
+        self._place = known.index(values.joint)
         kept = 0.0 if truth_view else values.margin_rad
         self._low, self._high = values.minimum_rad + kept, values.maximum_rad - kept
         self._deceleration = values.deceleration_rad_s2

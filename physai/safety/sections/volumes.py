@@ -15,11 +15,16 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from physai.config import Config
-from physai.errors import ConfigError, suggest
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics, chain_of, fill_jacobian
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section, add_row, stopping_speed
+from physai.safety.sections.section import (
+    Caps,
+    Section,
+    add_row,
+    check_named,
+    stopping_speed,
+)
 from physai.types import Array, State
 
 __all__ = ["VolumeConfig", "Volumes", "VolumesValues", "nearest_in_box"]
@@ -140,12 +145,7 @@ class Volumes(Section):
     ) -> None:
         super().__init__(values, robot, truth_view, caps, reaction_time_s)
         links = robot.tree.link_names
-        for name in values.links:
-            if name not in links:
-                raise ConfigError(
-                    f'sections.volumes.links: {robot.name} has no link "{name}"; '
-                    f"{suggest(name, links)}"
-                )
+        check_named("volumes.links", robot.name, "link", values.links, links)
         kept = 0.0 if truth_view else values.margin_m
         self._low = np.array([v.minimum_m for v in values.keep_out]) - kept
         self._high = np.array([v.maximum_m for v in values.keep_out]) + kept

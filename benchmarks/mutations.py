@@ -1,6 +1,6 @@
 """Does any test notice? Each rule of the guard is corrupted in turn, and tests must fail.
 
-    python benchmarks/mutations.py [--out FILE] [--only TEXT] [--list]
+    python benchmarks/mutations.py [--out FILE] [--only TEXT] [--list] [--resume]
 
 A mutation changes what a rule measures (off, wrong sign, halved as with twice the limit,
 age ignored), what the filter holds a command against, or what guard and latch do. It is
@@ -391,14 +391,25 @@ def main() -> None:
     parser.add_argument("--out", default="benchmarks/results/mutations.json")
     parser.add_argument("--only", default="", help="mutations whose name contains this")
     parser.add_argument("--list", action="store_true", help="only name them")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the killed ones of the file"
+    )
     options = parser.parse_args()
     chosen = [each for each in mutations() if options.only in each[0]]
     if options.list:
         print("\n".join(name for name, _ in chosen))
         return
     assert not run(lambda: None, FIRST), "the tests fail without any mutation"
+    out, environment = Path(options.out), environment_record()
     rows = []
+    if options.resume and out.is_file():
+        known = {name for name, _ in mutations()}
+        before = json.loads(out.read_text(encoding="utf-8"))["rows"]
+        rows = [r for r in before if r["killed_by"] and r["mutation"] in known]
+    done = {row["mutation"] for row in rows}
     for name, apply in chosen:
+        if name in done:
+            continue
         start = time.perf_counter()
         first = run(apply, likely_first(name, FIRST)) or run(
             apply, likely_first(name, REST)
@@ -408,18 +419,19 @@ def main() -> None:
                 "mutation": name,
                 "killed_by": first,
                 "seconds": round(time.perf_counter() - start, 1),
+                "git_revision": environment["git_revision"],
             }
         )
         print(f"{'killed  ' if first else 'SURVIVES'} {name:44s} {first}", flush=True)
         survivors = [row["mutation"] for row in rows if not row["killed_by"]]
         value = {
-            "environment": environment_record(),
+            "environment": environment,
             "mutations": len(rows),
             "killed": len(rows) - len(survivors),
             "survivors": survivors,
             "rows": rows,
         }
-        Path(options.out).write_text(json.dumps(value, indent=1) + "\n")
+        out.write_text(json.dumps(value, indent=1) + "\n")
     print(f"{len(rows) - len(survivors)} of {len(rows)} killed")
 
 

@@ -208,10 +208,10 @@ def _when_late(fault: FaultValues) -> tuple[Sign, ...]:
 
 
 def _when_no_number(fault: FaultValues) -> tuple[Sign, ...]:
-    """The input check finds it; a lidar's rays without a number count as blocked."""
+    """The input check finds it; a scan without a number has no age."""
     if fault.target == "objects":
         return ()
-    rule = "protective_field" if fault.target == "lidar" else "input_integrity"
+    rule = "lidar_age" if fault.target == "lidar" else "input_integrity"
     return (Sign(rule, fault.duration_s),)
 
 

@@ -33,7 +33,6 @@ from physai.safety.filter_kernel import (
 )
 from physai.safety.kernel import Parameter
 from physai.safety.monitor import Monitor
-from physai.safety.sections.section import ROWS_MOST
 from physai.types import Array, State
 
 __all__ = ["Filter", "Outcome", "Solution"]
@@ -166,7 +165,8 @@ class Filter:
     def _allocate(self, pairs: int) -> None:
         n, shapes = self._n, len(self.monitor.spec.robot.shapes.link)
         self._pairs_most = pairs
-        rows, blocks = pairs + 6 + 2 * shapes + ROWS_MOST + 1, 2 * shapes + 1
+        asked = len(self.monitor.caps.rows)
+        rows, blocks = pairs + 6 + 2 * shapes + asked + 1, 2 * shapes + 1
         most = rows + _ROUNDS * blocks
         self._size = np.array([n, rows, blocks])
         self._buffer = np.zeros(demands_length(self._size))

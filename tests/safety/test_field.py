@@ -189,3 +189,16 @@ def test_a_robot_without_lidar_is_refused():
     made, values = load_section("field", VALUES)
     with pytest.raises(ConfigError, match="no lidar"):
         made(values, bare, False, Caps(3), TR)
+
+
+@pytest.mark.parametrize("count", [0, 1, len(ANGLES)])
+def test_a_scan_without_a_number_is_no_scan(count):
+    ranges = np.full(len(ANGLES), np.nan)
+    ranges[:count] = REACH
+    made, values = load_section("field", VALUES)
+    caps, signals = Caps(3), np.zeros(Signal.COUNT)
+    made(values, ROBOT, False, caps, TR).update(
+        state_of(ranges), Kinematics(ROBOT), signals
+    )
+    assert np.isnan(signals[Signal.LIDAR_AGE]) == (count == 0)
+    assert caps.upper[0] > 0.0 or count < len(ANGLES)

@@ -11,7 +11,7 @@ from physai.robot.kinematics import Kinematics
 from physai.safety import Guard, compile_spec, load_spec
 from physai.safety.rules import Signal
 from physai.safety.sections.orientation import Orientation, OrientationValues
-from physai.safety.sections.section import Caps
+from physai.safety.sections.section import Caps, stopping_speed
 from physai.safety.sections.volumes import Volumes, VolumesValues, nearest_in_box
 from tests.safety.conftest import (
     BASE,
@@ -147,6 +147,42 @@ def test_the_scorer_sees_how_deep_a_shape_is_inside(robot):
     kinematics.update(state.actuator_position)
     section.update(state, kinematics, signals)
     assert signals[Signal.KEEP_OUT] > 0.1
+
+
+def test_every_pair_that_a_joint_speed_could_break_has_a_row(robot):
+    """Also where more shapes are near boxes than any fixed number of rows."""
+    boxes = [
+        {
+            "name": f"post {i}",
+            "minimum_m": [0.5 * np.cos(a) - 0.02, 0.5 * np.sin(a) - 0.02, 0.0],
+            "maximum_m": [0.5 * np.cos(a) + 0.02, 0.5 * np.sin(a) + 0.02, 1.6],
+        }
+        for i, a in enumerate(np.linspace(-2.0, 2.0, 8))
+    ]
+    given_values = volumes(keep_out=boxes, links=[], margin_m=0.0)
+    caps = Caps(7)
+    section = Volumes(
+        VolumesValues.model_validate(given_values), robot, False, caps, 0.1
+    )
+    kinematics, signals = Kinematics(robot, BASE), np.zeros(Signal.COUNT)
+    q = robot.home_position
+    kinematics.update(q)
+    section.update(make_state(robot, q), kinematics, signals)
+    rows, before = caps.rows[: caps.row_count[0]], kinematics.capsules().copy()
+    assert len(rows) > 20, "the test needs more rows than a section ever asks for"
+    rng, h, out = np.random.default_rng(0), 1e-6, np.zeros(6)
+    for _ in range(20):
+        u = rng.choice([-1.0, 1.0], 7) * robot.velocity_max
+        kinematics.update(q + h * u)
+        broken = 0
+        for capsule, moved in zip(before, kinematics.capsules(), strict=True):
+            for box in boxes:
+                low, high = np.array(box["minimum_m"]), np.array(box["maximum_m"])
+                d = nearest_in_box(capsule, low, high, out)
+                rate = (nearest_in_box(moved, low, high, out) - d) / h
+                broken += -rate > 1e-3 + stopping_speed(d, 2.5, 0.1)
+        found = int((rows[:, :-1] @ u > rows[:, -1] + 1e-3).sum())
+        assert found == broken
 
 
 @pytest.mark.parametrize(

@@ -299,6 +299,15 @@ _MOVING_M_S = 0.05
 """Slower than this, no curvature is driven."""
 
 
+@numba.njit(cache=True)
+def _any_number(ranges: Array) -> bool:
+    """Return whether any of the (L,) ranges is a number."""
+    for i in range(ranges.shape[0]):
+        if not np.isnan(ranges[i]):
+            return True
+    return False
+
+
 class ProtectiveField(Section):
     """Caps the base's speed by the free way; see the module.
 
@@ -355,17 +364,20 @@ class ProtectiveField(Section):
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Look along the driven corridor; cap speed and turn."""
         signals[Signal.LIDAR_AGE] = state.lidar_age_s
-        if state.lidar_range_m.shape != self._points.shape[:1]:
+        ranges = state.lidar_range_m
+        v, w = state.actuator_velocity[:2].tolist()
+        # A ray may lose its echo; a scan without one number is no scan.
+        if ranges.shape != self._points.shape[:1] or not _any_number(ranges):
             signals[Signal.LIDAR_AGE] = np.nan
             self.caps.cap(0, 0.0, 0.0, self._kind)
+            signals[Signal.PROTECTIVE_FIELD] = abs(v) / self._fastest
             return
-        v, w = state.actuator_velocity[:2].tolist()
         out, figures = self._out, self._figures
         figures[_REACTION] = self.reaction_time_s
         if not self.truth_view:
             figures[_REACTION] += state.lidar_age_s
         _judge(
-            np.ascontiguousarray(state.lidar_range_m),
+            np.ascontiguousarray(ranges),
             self._directions,
             self._origin,
             figures,

@@ -41,7 +41,8 @@ __all__ = [
 
 
 ROWS_MOST = 12
-"""Rows that the sections of a specification may ask for together."""
+"""Rows that the sections of a specification may ask for together, besides those that
+one of them has reserved."""
 
 
 @numba.njit(cache=True)
@@ -100,8 +101,8 @@ class Caps:
         lower: (n,) at most 0.
         rule: (n,) index of the capping rule kind in :attr:`kinds`; -1 for none.
         kinds: Kinds of rules that may cap, each once.
-        rows: (ROWS_MOST, n + 1) rows a u <= b in the last column; the first
-            ``row_count[0]`` hold.
+        rows: (R, n + 1) rows a u <= b in the last column; the first ``row_count[0]``
+            hold. R is :data:`ROWS_MOST` and what :meth:`reserve` added.
         row_count: (1,).
         row_rule: Kind behind every row.
         tool_floor: (k,) least value of every tool channel; -inf for none.
@@ -116,6 +117,11 @@ class Caps:
         self.row_count = np.zeros(1, dtype=np.int64)
         self.row_rule = [-1] * ROWS_MOST
         self.tool_floor, self.tool_rule = np.full(channels, -np.inf), -1
+
+    def reserve(self, count: int) -> None:
+        """Make room for so many rows more; while the sections are made, never later."""
+        self.rows = np.zeros((len(self.rows) + count, self.rows.shape[1]))
+        self.row_rule = [-1] * len(self.rows)
 
     def clear(self) -> None:
         """Lift every cap, row and demand on the tool."""
@@ -159,11 +165,10 @@ class Caps:
             kind: Of :meth:`kind`.
 
         Raises:
-            ContractError: If there are more rows than :data:`ROWS_MOST`.
+            ContractError: If there is no room for it.
         """
         place = int(self.row_count[0])
-        if place >= ROWS_MOST:
-            raise ContractError(f"sections ask for more than {ROWS_MOST} rows")
+        self._check_room(place + 1)
         self.rows[place, :-1] = coefficients
         self.rows[place, -1] = limit if limit >= 0.0 else 0.0
         self.row_rule[place] = kind
@@ -177,14 +182,18 @@ class Caps:
             kind: Of :meth:`kind`.
 
         Raises:
-            ContractError: If there are more rows than :data:`ROWS_MOST`.
+            ContractError: If there was no room for them.
         """
         count = int(self.row_count[0])
-        if count > ROWS_MOST:
-            self.row_count[0] = ROWS_MOST
-            raise ContractError(f"sections ask for more than {ROWS_MOST} rows")
+        self._check_room(count)
         for place in range(first, count):
             self.row_rule[place] = kind
+
+    def _check_room(self, count: int) -> None:
+        most = len(self.rows)
+        if count > most:
+            self.row_count[0] = most
+            raise ContractError(f"sections ask for more than {most} rows")
 
     def keep_tool(self, channel: int, least: float, kind: int) -> None:
         """Ask that a tool channel stays at or above a value."""

@@ -321,6 +321,7 @@ _MEASURED_ONLY = {
     "load_release",
     "load_tilt",
     "plausibility",
+    "pose_jump",
     "period_overrun",
     "unexpected_motion",
     "following",

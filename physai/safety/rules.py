@@ -72,7 +72,8 @@ class Signal(enum.IntEnum):
     KEEP_OUT = 48
     TOOL_ORIENTATION = 49
     FROZEN = 50
-    COUNT = 51
+    POSE_JUMP = 51
+    COUNT = 52
     """The signals of rules about extras come after these."""
 
 
@@ -516,6 +517,18 @@ class Plausibility(Rule):
     least, lowest = Action.STOP1, 0.0
 
 
+class PoseJump(Rule):
+    """By how far the pose of the base moved otherwise than its own twist says [m].
+
+    |dp - (v + v') dt / 2| in the plane: what localisation corrects in one step. Where a
+    jump is larger than its noise, either what was or what is known is wrong, and with it
+    every zone on the map. Input manager of ASTM F3269-21; positioning of ISO 17757.
+    """
+
+    signal, unit, view, section = Signal.POSE_JUMP, "m", "guard", "drives"
+    least, lowest = Action.STOP2, 0.0
+
+
 class PeriodOverrun(Rule):
     """Time between two readings, in control periods.
 
@@ -776,6 +789,7 @@ RULES: dict[str, type[Rule]] = {
     "carrying_speed": CarryingSpeed,
     "load_tilt": LoadTilt,
     "plausibility": Plausibility,
+    "pose_jump": PoseJump,
     "period_overrun": PeriodOverrun,
     "frozen_source": FrozenSource,
     "unexpected_motion": UnexpectedMotion,

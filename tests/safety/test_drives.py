@@ -1,14 +1,16 @@
 """Drives: motion that nobody asked for, joints that do not follow, readings that lie."""
 
+import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from physai.errors import ConfigError
+from physai.plant.faults import FaultValues
 from physai.safety import Guard
 from physai.safety.rules import Signal
-from physai.safety.sections.drives import DrivesValues, predict
+from physai.safety.sections.drives import DrivesValues, pose_jump, predict
 from physai.types import Action
 from tests.safety.conftest import make_command, make_state, person
 from tests.safety.test_guard_laws import LAW
@@ -192,3 +194,50 @@ def test_an_unknown_actuator_is_named(robot):
     values = DrivesValues(window_s=0.1, following=("panda_joint9",), source="test")
     with pytest.raises(ConfigError, match=r"panda_joint9.*panda_joint"):
         Drives(values, robot, False, Caps(7), 0.1)
+
+
+PLACE = st.floats(-50.0, 50.0)
+
+
+@LAW
+@given(
+    st.lists(PLACE, min_size=2, max_size=2),
+    st.lists(st.floats(-3.0, 3.0), min_size=4, max_size=4),
+    st.floats(0.02, 0.3),
+    st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=2),
+)
+def test_a_pose_that_jumps_is_measured(place, twists, elapsed, jump):
+    before, pose = np.full(4, np.nan), np.array([*place, 0.0, 0.0, 0.0, 0.0, 1.0])
+    first, second = np.zeros(6), np.zeros(6)
+    first[:2], second[:2] = twists[:2], twists[2:]
+    assert pose_jump(pose, first, before, np.nan) == 0.0
+    there = pose.copy()
+    there[:2] += 0.5 * elapsed * (first + second)[:2] + jump
+    found = pose_jump(there, second, before, elapsed)
+    assert found == pytest.approx(float(np.hypot(*jump)), abs=1e-9)
+    # From here on the new place is what it was.
+    assert pose_jump(there, 0.0 * second, before, 0.0) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", ["CareNightRound", "ConstructionHaul", "LogisticsCrossing"]
+)
+def test_a_base_whose_localisation_jumps_stops(name):
+    """In the running environment: nothing without the fault, stop 1 with it."""
+    seen = []
+    for magnitude in (0.0, 0.4):
+        env = gymnasium.make(f"physai/{name}-v0", guard="on").unwrapped
+        scenario = env.cycle.task.sample_scenario(
+            env.environment.distributions["train"].seeds.first, "train"
+        )
+        bias = FaultValues(kind="bias", target="pose", start_s=1.0, magnitude=magnitude)
+        env.reset(options={"scenario": scenario.model_copy(update={"faults": (bias,)})})
+        stopped, still = "", np.zeros(env.action_space.shape, dtype=np.float32)
+        for _ in range(30):
+            *_, ended, cut, _ = env.step(still)
+            stopped = env.cycle.guard.latch.rule
+            if ended or cut:
+                break
+        seen.append(stopped)
+        env.close()
+    assert seen == ["", "pose_jump"]

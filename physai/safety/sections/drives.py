@@ -13,6 +13,8 @@ their readings are true. This section checks both, from what a robot reports any
 - **Plausibility.** |dq - (qd + qd') dt / 2| is what position and speed contradict each
   other by. A reading that jumps, or one of which only a part is alive, is no reading
   (input manager of ASTM F3269-21).
+- **Pose.** Where the base is must change as its twist says; localisation that jumps makes
+  every zone on the map a guess.
 - **Period.** Time between two readings; a loop that is late sees nothing.
 - **Jerk** |d2qd| / dt2 and **effort**, as shares of the maker's limits.
 """
@@ -35,7 +37,7 @@ from physai.safety.rules import Signal
 from physai.safety.sections.section import Caps, Section, check_named
 from physai.types import Array, State
 
-__all__ = ["Drives", "DrivesValues", "measure_drives", "predict"]
+__all__ = ["Drives", "DrivesValues", "measure_drives", "pose_jump", "predict"]
 
 Flags = npt.NDArray[np.bool_]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -163,6 +165,29 @@ def measure_drives(
     return blocked
 
 
+@numba.njit(cache=True)
+def pose_jump(pose: Array, twist: Array, before: Array, elapsed_s: float) -> float:
+    """Measure what the pose of a base and its twist contradict each other by [m].
+
+    Args:
+        pose: (7,) in the world.
+        twist: (6,) in the world.
+        before: (4,) x, y of the step before and their speeds, NaN for none; updated.
+        elapsed_s: Time since then; NaN for none.
+
+    Returns:
+        |dp - (v + v') dt / 2| in the plane; 0 for the first reading.
+    """
+    square = 0.0
+    for r in range(2):
+        moved = pose[r] - before[r]
+        wrong = moved - 0.5 * (twist[r] + before[2 + r]) * elapsed_s
+        square += wrong * wrong
+    first = np.isnan(elapsed_s) or np.isnan(before[0])
+    before[:2], before[2:] = pose[:2], twist[:2]
+    return 0.0 if first else float(np.sqrt(square))
+
+
 class Drives(Section):
     """Watches the drives; see the module.
 
@@ -190,7 +215,7 @@ class Drives(Section):
         self._bounded = np.isfinite(robot.position_min)
         self._acceleration = np.maximum(robot.acceleration_max, robot.braking_max)
         self._before = np.full((3, n), np.nan)
-        self._out = np.zeros(5)
+        self._base_before, self._out = np.full(4, np.nan), np.zeros(5)
         self._nothing = np.zeros(n)
         self._ring = np.zeros((0, n))
         self._place = 0
@@ -199,7 +224,7 @@ class Drives(Section):
 
     def reset(self) -> None:
         """Begin with a robot that stands."""
-        self._before[:] = np.nan
+        self._before[:] = self._base_before[:] = np.nan
         self._ring[:], self._place = 0.0, 0
         self._stamp_s = np.nan
         self.blocked = -1
@@ -252,5 +277,12 @@ class Drives(Section):
             signals[Signal.JOINT_JERK],
             signals[Signal.JOINT_EFFORT],
         ) = self._out.tolist()
+        if robot.base is not None:
+            signals[Signal.POSE_JUMP] = pose_jump(
+                state.base_pose_in_world,
+                state.base_twist_in_world,
+                self._base_before,
+                elapsed,
+            )
         first = elapsed != elapsed
         signals[Signal.PERIOD] = 1.0 if first else elapsed / self.period_s

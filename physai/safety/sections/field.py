@@ -302,10 +302,7 @@ _MOVING_M_S = 0.05
 @numba.njit(cache=True)
 def _any_number(ranges: Array) -> bool:
     """Return whether any of the (L,) ranges is a number."""
-    for i in range(ranges.shape[0]):
-        if not np.isnan(ranges[i]):
-            return True
-    return False
+    return bool((~np.isnan(ranges)).any())
 
 
 class ProtectiveField(Section):

@@ -410,6 +410,14 @@ class ContactModel:
         self._touched = self._touched or self._busy
         return self._count
 
+    def where(self) -> Array:
+        """Return (P, 30, 6) where the largest peak since :meth:`begin_step` was.
+
+        Point in the world [m] and unit direction from person to robot; 0 where nothing
+        was touched, or the mouth did it.
+        """
+        return self._step[:, :, kernel.R_WHERE :]
+
     def contact(self) -> Contact:
         """Return the contacts since :meth:`begin_step`."""
         if not self._touched:

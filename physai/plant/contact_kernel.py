@@ -87,10 +87,12 @@ NEAR_INTEGERS = 7
     A_LINK,
     A_LARGEST,
     A_FROM,
-) = range(9)
-AREA_COLUMNS = 9
+    A_WHERE,
+) = range(10)
+AREA_COLUMNS = 15
+"""The last six: point of the largest peak, and direction from person to robot there."""
 
-# What a control step keeps of them, in the order of physai.types.Contact.
+# What a control step keeps of them, in the order of physai.types.Contact; then where.
 (
     R_PEAK,
     R_MEAN,
@@ -100,8 +102,9 @@ AREA_COLUMNS = 9
     R_PERSON,
     R_CLAMPED,
     R_LINK,
-) = range(8)
-RECORD_COLUMNS = 8
+    R_WHERE,
+) = range(9)
+RECORD_COLUMNS = 14
 
 # Settings that the loops need.
 (
@@ -653,6 +656,7 @@ def _collect(
         now[A_FROM] = near_integer[i, J_FROM] + 1.0
     if row[N_PEAK] > now[A_LARGEST]:
         now[A_LARGEST], now[A_LINK] = row[N_PEAK], r
+        now[A_WHERE:] = row[N_X : N_NZ + 1]
     return written + 1
 
 
@@ -766,6 +770,7 @@ def record(
             if felt:
                 if now[A_PEAK] >= kept[R_PEAK]:
                     kept[R_PEAK], kept[R_LINK] = now[A_PEAK], now[A_LINK]
+                    kept[R_WHERE:] = now[A_WHERE:]
                 kept[R_PRESSURE] = max(kept[R_PRESSURE], now[A_PRESSURE])
                 kept[R_AGE] = max(kept[R_AGE], time[0])
                 kept[R_ROBOT] = max(kept[R_ROBOT], now[A_ROBOT])

@@ -3,7 +3,8 @@
 A robot on wheels that somebody walks or falls into rolls and turns, springs back, and
 touches the same person again. That motion is the person's, not the robot's: a contact
 counts as moving by the robot's own speed. Own is the speed that the robot had when it
-was first touched, braked from then on as its drives brake, or what they are told to do.
+was first touched, braked from then on as its drives brake, or what they are told to do;
+of that, what goes toward the person at the place that is touched.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class OwnMotion:
 
     def __init__(self, robot: Robot, period_s: float) -> None:
         self._brakes = np.maximum(robot.braking_max, 1e-9) * period_s
-        self._period_s = period_s
+        self._period_s, self._link = period_s, robot.shapes.link
         self.velocity = np.zeros(len(robot.actuator_names))
         self.reset()
 
@@ -47,6 +48,7 @@ class OwnMotion:
     def judge(
         self,
         contact: Contact,
+        where: Array,
         measured: Array,
         set_point: Array,
         kinematics: Kinematics,
@@ -55,6 +57,8 @@ class OwnMotion:
 
         Args:
             contact: As measured.
+            where: (P, 30, 6) point in the world and direction from person to robot of
+                every contact; a direction of 0 is not known.
             measured: (n,) velocity of the actuators at the end of the period.
             set_point: (n,) what the drives are told at the end of it.
             kinematics: Of the robot, placed; moved to ``measured`` on return.
@@ -70,12 +74,19 @@ class OwnMotion:
         self.velocity[:] = set_point + np.sign(more) * rest
         if not touched:
             return contact
-        fastest = max(_fastest(kinematics, v) for v in (before, self.velocity))
+        speed = contact.robot_normal_speed_m_s.copy()
+        both = (before, self.velocity)
+        for p, a in np.argwhere(contact.force_peak_n > 0.0).tolist():
+            shape, away = int(contact.link[p, a]), where[p, a, 3:]
+            if shape >= 0 and away.any():
+                link = int(self._link[shape])
+                toward = -away @ kinematics.jacobian(link, where[p, a, :3])[:3]
+                own = max(float(toward @ v) for v in both)
+            else:
+                own = max(_fastest(kinematics, v) for v in both)
+            speed[p, a] = min(speed[p, a], max(0.0, own))
         kinematics.capsule_velocity(measured)
-        return dataclasses.replace(
-            contact,
-            robot_normal_speed_m_s=np.minimum(contact.robot_normal_speed_m_s, fastest),
-        )
+        return dataclasses.replace(contact, robot_normal_speed_m_s=speed)
 
 
 def _fastest(kinematics: Kinematics, velocity: Array) -> float:

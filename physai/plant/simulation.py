@@ -278,6 +278,7 @@ class SimulatedPlant:
         if self._own is not None:
             self.last_contact = self._own.judge(
                 self.last_contact,
+                self._contact.where(),
                 self.dynamics.velocity,
                 self._velocity,
                 self.kinematics,

@@ -50,6 +50,7 @@ FloatArray = npt.NDArray[np.float32]
 
 _VIOLATION = 10.0
 """Weight of a violation beside small margins."""
+_FINDERS_KEPT = 5
 _STEEPNESS = 3.0
 """Of the tanh behind a linear policy: far from the middle it pushes with full lever."""
 
@@ -67,7 +68,7 @@ class Adversary:
         seconds: Wall-clock time [s].
         smallest_margin: Smallest margin of a hard rule on the way.
         found: Episodes on the way in which a hard rule was violated: name of the case,
-            seed, rules.
+            seed, rules, number of the episode, and the policy where it was saved.
     """
 
     kind: str
@@ -160,6 +161,7 @@ class ViolationEnv(gymnasium.Wrapper[Any, FloatArray, Any, FloatArray]):
                     "case": self._scenario.case,
                     "seed": self._scenario.seed,
                     "rules": sorted(self._violated),
+                    "number": self._drawn - 1,
                 }
             )
         self.lowest = np.minimum(self.lowest, np.clip(margins, -1.0, 1.0))
@@ -250,6 +252,8 @@ def search_adversary(
 ) -> Adversary:
     """Search a linear policy by CMA-ES (diagonal covariance) and save it.
 
+    A policy that violates a rule on the way is saved beside it, for whoever mends.
+
     Every candidate of a generation runs the same two episodes; a new generation runs
     two others. Its value is their mean of the smallest margins of all hard rules, and
     ten times the worst where it is below 0.
@@ -286,13 +290,22 @@ def search_adversary(
             },
         )
         best, best_value = np.zeros(policy.size), np.inf
+        finders: list[Path] = []
         for generation in range(generations):
             points = strategy.ask()
             values = []
             for point in points:
                 policy.set(point)
+                before = len(made.found)
                 pair = [_value(env, policy, 2 * generation + k) for k in (0, 1)]
                 values.append(float(np.mean(pair)))
+                if len(made.found) > before and len(finders) < _FINDERS_KEPT:
+                    finders.append(
+                        file.with_name(f"{file.stem}_finder{len(finders)}.onnx")
+                    )
+                    policy.save(finders[-1])
+                    for each in made.found[before:]:
+                        each["policy"] = finders[-1].name
             strategy.tell(points, values)
             if min(values) <= best_value:
                 best_value, best = min(values), points[int(np.argmin(values))]

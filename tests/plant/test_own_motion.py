@@ -14,6 +14,8 @@ from physai.tasks import registry
 from physai.tasks.task import no_contact
 
 PERIOD = 0.05
+NOWHERE = np.zeros((1, 30, 6))
+"""Where a contact is, is not known."""
 
 
 @pytest.fixture
@@ -36,9 +38,9 @@ def drive(v):
 
 def test_a_robot_at_rest_that_is_pushed_has_no_speed_of_its_own(robot):
     own, k = OwnMotion(robot, PERIOD), Kinematics(robot)
-    own.judge(no_contact(1), drive(0.0), drive(0.0), k)
+    own.judge(no_contact(1), NOWHERE, drive(0.0), drive(0.0), k)
     for _ in range(10):
-        judged = own.judge(touch(0.3), drive(-0.4), drive(0.0), k)
+        judged = own.judge(touch(0.3), NOWHERE, drive(-0.4), drive(0.0), k)
         assert judged.robot_normal_speed_m_s[0, 5] == 0.0
     # What reads the kinematics afterwards finds the measured motion.
     assert k.link_velocity[0, 0] == pytest.approx(-0.4)
@@ -46,26 +48,46 @@ def test_a_robot_at_rest_that_is_pushed_has_no_speed_of_its_own(robot):
 
 def test_a_robot_that_drives_into_somebody_is_charged_with_its_speed(robot):
     own, k = OwnMotion(robot, PERIOD), Kinematics(robot)
-    own.judge(no_contact(1), drive(0.3), drive(0.3), k)
-    judged = own.judge(touch(0.28), drive(0.28), drive(0.3), k)
+    own.judge(no_contact(1), NOWHERE, drive(0.3), drive(0.3), k)
+    judged = own.judge(touch(0.28), NOWHERE, drive(0.28), drive(0.3), k)
     assert judged.robot_normal_speed_m_s[0, 5] == pytest.approx(0.28)
 
 
 def test_its_own_speed_falls_as_its_drive_brakes(robot):
     own, k = OwnMotion(robot, PERIOD), Kinematics(robot)
-    own.judge(no_contact(1), drive(0.3), drive(0.3), k)
+    own.judge(no_contact(1), NOWHERE, drive(0.3), drive(0.3), k)
     braking = float(robot.braking_max[0])
     for step in range(1, 6):
-        judged = own.judge(touch(0.5), drive(0.5), drive(0.0), k)
+        judged = own.judge(touch(0.5), NOWHERE, drive(0.5), drive(0.0), k)
         before = max(0.0, 0.3 - (step - 1) * braking * PERIOD)
         assert judged.robot_normal_speed_m_s[0, 5] == pytest.approx(before, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("bearing", "turned"), [(0.0, False), (0.6, False), (2.0, False), (3.1, True)]
+)
+def test_only_what_goes_toward_the_person_is_charged(robot, bearing, turned):
+    """A base that drives off is not charged with whom it leaves behind."""
+    own, k = OwnMotion(robot, PERIOD), Kinematics(robot)
+    speed = -0.2 if turned else 0.2
+    own.judge(no_contact(1), NOWHERE, drive(speed), drive(speed), k)
+    contact, where = touch(0.5), np.zeros((1, 30, 6))
+    base = next(i for i, link in enumerate(robot.shapes.link) if link == 0)
+    link = np.full_like(contact.link, base)
+    away = -np.array([np.cos(bearing), np.sin(bearing), 0.0])
+    where[0, 5] = np.array([0.3, 0.0, 0.5, *away])
+    judged = own.judge(
+        dataclasses.replace(contact, link=link), where, drive(0.5), drive(speed), k
+    )
+    expected = max(0.0, speed * np.cos(bearing))
+    assert judged.robot_normal_speed_m_s[0, 5] == pytest.approx(expected, abs=1e-9)
+
+
 def test_some_time_after_a_push_the_measured_motion_is_its_own_again(robot):
     own, k = OwnMotion(robot, PERIOD), Kinematics(robot)
-    own.judge(touch(0.3), drive(0.3), drive(0.0), k)
+    own.judge(touch(0.3), NOWHERE, drive(0.3), drive(0.0), k)
     for _ in range(30):
-        own.judge(no_contact(1), drive(0.1), drive(0.0), k)
+        own.judge(no_contact(1), NOWHERE, drive(0.1), drive(0.0), k)
     assert own.velocity[0] == pytest.approx(0.1)
 
 

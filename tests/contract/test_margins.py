@@ -22,7 +22,6 @@ from physai.safety.rules import RULES, ExtraAge, Signal
 from physai.safety.sections import load_section
 from physai.safety.sections.section import Caps
 from physai.tasks import registry
-from physai.types import Truth
 
 STEPS = 120
 

@@ -199,7 +199,7 @@ class Filter:
             if own >= int(m.caps.row_count[0]):
                 return "face_gate"
             if own >= 0:
-                return m.caps.kinds[m.caps.row_rule[own]]
+                return m.caps.kinds[int(m.caps.row_rule[own])]
             if index >= pairs:
                 return "workspace"
             head = m.work.segment[index] < 3 and m.spec.config.gate is not None

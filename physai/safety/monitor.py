@@ -58,14 +58,26 @@ _RESTING = 0.02
 """Share of its fastest speed at which a robot that was pushed has come to rest (project)."""
 
 
+Integers = npt.NDArray[np.int64]
 _NOTHING = np.zeros(0)
 
 
 @numba.njit(cache=True)
-def _judge_extras(
-    judged: Array, extras: Array, ages: Array, true_extras: Array, signals: Array
+def _judge_late(
+    judged: Array,
+    extras: Array,
+    ages: Array,
+    true_extras: Array,
+    responses: Integers,
+    since: Integers,
+    place: Integers,
+    limit: Array,
+    signals: Array,
 ) -> None:
-    """Write the signals of extras that rules judge.
+    """Write the signals of extras that rules judge, and of responses.
+
+    A response judges what must have followed once something else has lasted long
+    enough.
 
     Args:
         judged: (J, 4) place of the signal, place of the extra, whether it is a true
@@ -73,13 +85,26 @@ def _judge_extras(
         extras: (e,) of the state.
         ages: (e,) [s].
         true_extras: Of the truth; one that is not there gives NaN.
+        responses: (K, 5) place of the signal, the rule itself, the one that triggers it,
+            the one that it judges, steps.
+        since: (K,) for how many steps each trigger has been violated; updated.
+        place: (r,) of the rules' signals.
+        limit: (r,) of the rules.
         signals: Filled.
     """
     for k in range(judged.shape[0]):
-        slot, place, sign = int(judged[k, 0]), int(judged[k, 1]), judged[k, 3]
+        slot, where, sign = int(judged[k, 0]), int(judged[k, 1]), judged[k, 3]
         source = true_extras if judged[k, 2] > 0.0 else extras
-        value = source[place] if 0 <= place < source.shape[0] else np.nan
-        signals[slot] = sign * value if sign != 0.0 else ages[place]
+        value = source[where] if 0 <= where < source.shape[0] else np.nan
+        signals[slot] = sign * value if sign != 0.0 else ages[where]
+    for k in range(responses.shape[0]):
+        slot, own, trigger, judged_rule, steps = responses[k]
+        held = limit[trigger] - signals[place[trigger]] >= 0.0
+        since[k] = 0 if held else since[k] + 1
+        value = signals[place[judged_rule]]
+        # NaN is a violation, whether or not it is time.
+        due = since[k] > steps or np.isnan(value)
+        signals[slot] = value if due else min(value, limit[own])
 
 
 class Monitor:
@@ -131,7 +156,8 @@ class Monitor:
         self._sections = self._make_sections()
         self._drives = next((s for s in self._sections if isinstance(s, Drives)), None)
         self._more = bool(self._sections or spec.judged_extras or spec.responses)
-        self._since = [0] * len(spec.responses)
+        self._responses = np.array(spec.responses, dtype=np.int64).reshape(-1, 5)
+        self._since = np.zeros(len(spec.responses), dtype=np.int64)
         self._most_people = 0
         self.work: Work
         self.figures_buffer = pack_figures(self._make_figures())
@@ -168,7 +194,7 @@ class Monitor:
             section.reset()
         self.work.previous_velocity[:] = np.nan
         self._pushed_share = 0.0
-        self._since = [0] * len(self._since)
+        self._since[:] = 0
 
     def follow(self, velocity: Array) -> None:
         """Tell the sections the (n,) command that was really sent in this step."""
@@ -260,25 +286,19 @@ class Monitor:
         self.caps.clear()
         for section in self._sections:
             section.update(state, self.kinematics, self.signals)
-        if len(self._judged):
-            _judge_extras(
+        if len(self._judged) or len(self._responses):
+            windows = self._windows
+            _judge_late(
                 self._judged,
                 np.ascontiguousarray(state.extras),
                 np.ascontiguousarray(state.extras_age_s),
                 _NOTHING if truth is None else np.ascontiguousarray(truth.extras),
+                self._responses,
+                self._since,
+                windows.place,
+                windows.limit,
                 self.signals,
             )
-        self._respond()
-
-    def _respond(self) -> None:
-        """Judge what must have followed once something else has lasted long enough."""
-        signals, w = self.signals, self._windows
-        for k, (slot, own, trigger, judged, steps) in enumerate(self.spec.responses):
-            held = w.limit[trigger] - signals[w.place[trigger]] >= 0.0
-            count = self._since[k] = 0 if held else self._since[k] + 1
-            value, limit = float(signals[w.place[judged]]), float(w.limit[own])
-            # NaN is a violation, whether or not it is time.
-            signals[slot] = value if count > steps else min(value, limit)
 
     def violated(self) -> npt.NDArray[np.bool_]:
         """Return (r,) whether each rule is violated in this step, windows aside."""

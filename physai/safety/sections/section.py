@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 
+Integers = npt.NDArray[np.int64]
+
 ROWS_MOST = 12
 """Rows that the sections of a specification may ask for together, besides those that
 one of them has reserved."""
@@ -86,6 +88,14 @@ def add_row(
     rows[place, coefficients.shape[0]] = limit if limit >= 0.0 else 0.0
 
 
+@numba.njit(cache=True)
+def _clear(
+    upper: Array, lower: Array, rule: Integers, row_count: Integers, tool_floor: Array
+) -> None:
+    upper[:], lower[:], tool_floor[:] = np.inf, -np.inf, -np.inf
+    rule[:], row_count[:] = -1, 0
+
+
 class Caps:
     """What sections ask of a command: speed caps, rows, and tool channels kept on.
 
@@ -115,19 +125,18 @@ class Caps:
         self.kinds: list[str] = []
         self.rows = np.zeros((ROWS_MOST, count + 1))
         self.row_count = np.zeros(1, dtype=np.int64)
-        self.row_rule = [-1] * ROWS_MOST
+        self.row_rule = np.full(ROWS_MOST, -1)
         self.tool_floor, self.tool_rule = np.full(channels, -np.inf), -1
 
     def reserve(self, count: int) -> None:
         """Make room for so many rows more; while the sections are made, never later."""
         self.rows = np.zeros((len(self.rows) + count, self.rows.shape[1]))
-        self.row_rule = [-1] * len(self.rows)
+        self.row_rule = np.full(len(self.rows), -1)
 
     def clear(self) -> None:
         """Lift every cap, row and demand on the tool."""
-        self.upper[:], self.lower[:], self.rule[:] = np.inf, -np.inf, -1
-        self.row_count[0] = 0
-        self.tool_floor[:], self.tool_rule = -np.inf, -1
+        _clear(self.upper, self.lower, self.rule, self.row_count, self.tool_floor)
+        self.tool_rule = -1
 
     def kind(self, rule: str) -> int:
         """Return the index of a rule kind; a new one is added."""
@@ -186,8 +195,7 @@ class Caps:
         """
         count = int(self.row_count[0])
         self._check_room(count)
-        for place in range(first, count):
-            self.row_rule[place] = kind
+        self.row_rule[first:count] = kind
 
     def _check_room(self, count: int) -> None:
         most = len(self.rows)

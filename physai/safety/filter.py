@@ -156,6 +156,7 @@ class Filter:
             m.figures_buffer,
             m.work_buffer,
             m.position,
+            m.velocity,
             m.kinematics.size,
             m.kinematics.buffer,
             self._size,

@@ -123,6 +123,7 @@ class Problem(NamedTuple):
 @numba.njit(cache=True)
 def _box(
     position: Array,
+    velocity: Array,
     last: Array,
     position_min: Array,
     position_max: Array,
@@ -142,10 +143,17 @@ def _box(
     """Velocity bounds from range, speed, acceleration and common braking.
 
     The range uses half the acceleration for v = sqrt(2 a x) and what the joint still
-    covers during the reaction. Bounds of range and speed win over acceleration: a
-    joint at its end must stop whatever that asks for. From ``first_braked`` on, joints
-    keep to what they can brake together near a person; caps are the sections'.
+    covers during the reaction. Joints may brake together, so that the way of a joint
+    also suffices for as long as the slowest of them needs. Bounds of range and speed win
+    over acceleration: a joint at its end must stop whatever that asks for. Acceleration
+    counts from the command before, or from the reading where the drive has not followed:
+    a command that ran ahead of one joint would hold up the braking of the others. From
+    ``first_braked`` on, joints keep to what they can brake together near a person; caps
+    are the sections'.
     """
+    together = 0.0
+    for i in range(position.shape[0]):
+        together = max(together, abs(velocity[i]) / acceleration_max[i])
     for i in range(position.shape[0]):
         limit, kind[i] = 0.98 * velocity_max[i], 1
         if i >= first_braked and acceleration_max[i] * braking_time < limit:
@@ -153,18 +161,23 @@ def _box(
         covered = abs(last[i]) * reaction
         up = position_max[i] - 0.02 - position[i] - covered * (last[i] > 0.0)
         down = position[i] - position_min[i] - 0.02 - covered * (last[i] < 0.0)
-        high = min(limit, np.sqrt(acceleration_max[i] * up)) if up > 0.0 else 0.0
-        low = max(-limit, -np.sqrt(acceleration_max[i] * down)) if down > 0.0 else 0.0
+        high, low, a = 0.0, 0.0, acceleration_max[i]
+        slowest = max(together, 1e-9)
+        if up > 0.0:
+            high = min(limit, np.sqrt(a * up), up / slowest)
+        if down > 0.0:
+            low = max(-limit, -np.sqrt(a * down), -down / slowest)
         if high < limit or low > -limit:
             kind[i] = 0 if min(up, down) < 0.2 else kind[i]
         if cap_upper[i] < high or cap_lower[i] > low:
             kind[i] = _BOX_COUNT + cap_rule[i]
             high, low = min(high, cap_upper[i]), max(low, cap_lower[i])
-        change = 0.9 * acceleration_max[i] * dt
+        change, ahead = 0.9 * a * dt, a * (dt + reaction)
+        before = min(max(last[i], velocity[i] - ahead), velocity[i] + ahead)
         # Zero stays inside: braking to standstill is always permitted, and the
         # plant's own ramp keeps it within what the joints can do.
-        upper[i] = max(0.0, min(high, max(last[i] + change, low)))
-        lower[i] = min(0.0, max(low, min(last[i] - change, high)))
+        upper[i] = max(0.0, min(high, max(before + change, low)))
+        lower[i] = min(0.0, max(low, min(before - change, high)))
 
 
 @numba.njit(cache=True)
@@ -239,6 +252,7 @@ def collect(
     figures_buffer: Array,
     work_buffer: Array,
     position: Array,
+    velocity: Array,
     chain_size: npt.NDArray[np.int64],
     chain_buffer: Array,
     demands_size: npt.NDArray[np.int64],
@@ -261,6 +275,7 @@ def collect(
         figures_buffer: Of the monitor.
         work_buffer: Of the monitor's step.
         position: (n,) joints.
+        velocity: (n,).
         chain_size: Of the monitor's kinematics.
         chain_buffer: The same, placed.
         demands_size: See :func:`demands_of`.
@@ -276,6 +291,7 @@ def collect(
     braked = n if work.filled[2] == 0 else 2 if chain.actuator[0] >= 0 else 0
     _box(
         position,
+        velocity,
         last,
         figures.position_min,
         figures.position_max,

@@ -218,6 +218,11 @@ class Monitor:
         return self._intake.position
 
     @property
+    def velocity(self) -> Array:
+        """(n,) joint velocities of the last step [rad/s or m/s]."""
+        return self._intake.velocity
+
+    @property
     def row_count(self) -> int:
         """Number of rows of the last step."""
         return int(self.work.filled[0])

@@ -73,7 +73,8 @@ class Signal(enum.IntEnum):
     TOOL_ORIENTATION = 49
     FROZEN = 50
     POSE_JUMP = 51
-    COUNT = 52
+    TRAFFIC = 52
+    COUNT = 53
     """The signals of rules about extras come after these."""
 
 
@@ -371,6 +372,17 @@ class Crossing(Rule):
     """
 
     signal, unit, section = Signal.CROSSING, "1", "crossing"
+    least = Action.LIMIT
+
+
+class Traffic(Rule):
+    """Approach to another machine above what stops before it [m/s].
+
+    See :mod:`physai.safety.sections.traffic`. ISO 13855 with a machine in the person's
+    place; MLIT rules for automated construction.
+    """
+
+    signal, unit, section = Signal.TRAFFIC, "m/s", "traffic"
     least = Action.LIMIT
 
 
@@ -780,6 +792,7 @@ RULES: dict[str, type[Rule]] = {
     "swing_sector": SwingSector,
     "service_approach": ServiceApproach,
     "envelope": Envelope,
+    "traffic": Traffic,
     "inclination": Inclination,
     "stability_speed": StabilitySpeed,
     "load_age": LoadAge,

@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
     {
         "areas": "physai.safety.sections.areas:Areas",
         "carrying": "physai.safety.sections.carrying:Carrying",
+        "traffic": "physai.safety.sections.traffic:Traffic",
         "crossing": "physai.safety.sections.crossing:Crossing",
         "drives": "physai.safety.sections.drives:Drives",
         "envelope": "physai.safety.sections.envelope:Envelope",

@@ -4,6 +4,11 @@ As the workspace of an arm, but with the closed form v Tr + v^2 / 2a = way left,
 machine that needs a second to stop must begin far from the side. Depth limit, height
 limit and distance from the own tracks as machine guidance sets them ("e-fence").
 Outside, only the way back is open.
+
+Cylinders yield at their relief valves: one that carries too much goes on faster than it
+was told, and two joints whose motions should cancel no longer do. Where the tool is
+outside, no joint moves it farther out, whatever the others do at the same time. Where it
+nears a side faster than it may, every joint is told to stand, which shuts the valves.
 """
 
 from __future__ import annotations
@@ -20,9 +25,12 @@ from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics, chain_of, fill_jacobian
 from physai.safety.rules import Signal
 from physai.safety.sections.section import (
+    YIELDS_M_S,
     Caps,
     Section,
     add_row,
+    cap_actuator,
+    hold_actuators,
     stopping_speed,
 )
 from physai.types import Array, State
@@ -63,8 +71,13 @@ def _judge(
     deceleration: float,
     reaction: float,
     judges_only: bool,
+    velocity: Array,
     rows: Array,
     row_count: Integers,
+    upper: Array,
+    lower: Array,
+    rule: Integers,
+    kind: int,
 ) -> float:
     """Ask for a row per near side; return how far outside the tool is [m].
 
@@ -77,8 +90,13 @@ def _judge(
         deceleration: [m/s2].
         reaction: Tr [s].
         judges_only: Ask for no row.
+        velocity: (n,) of the actuators.
         rows: Of :class:`Caps`, with ``row_count``.
         row_count: The same.
+        upper: The same.
+        lower: The same.
+        rule: The same.
+        kind: Of the rule.
     """
     c, worst, known = chain_of(buffer, size), -1.0, False
     place = c.link_position[tool]
@@ -94,9 +112,23 @@ def _judge(
                 known = True
             sign = 1.0 if end == 0 else -1.0
             add_row(rows, row_count, c.jacobian[axis], sign, limit)
+            nearing = 0.0
+            for j in range(velocity.shape[0]):
+                nearing += sign * c.jacobian[axis, j] * velocity[j]
+            if nearing > limit + YIELDS_M_S:
+                hold_actuators(upper, lower, rule, kind)
+            if free > 0.0:
+                continue
+            for j in range(velocity.shape[0]):
+                outward = sign * c.jacobian[axis, j]
+                forward = 0.0 if outward > _LEVER_M else np.inf
+                backward = 0.0 if outward < -_LEVER_M else np.inf
+                cap_actuator(upper, lower, rule, j, forward, backward, kind)
     return worst
 
 
+_LEVER_M = 0.1
+"""A joint with a shorter lever does not move the tool that way."""
 _NO_CONCERN_M_S = 8.0
 """No tool is faster: farther away a row never binds."""
 
@@ -134,7 +166,12 @@ class Envelope(Section):
             self._deceleration,
             self.reaction_time_s,
             self.truth_view,
+            np.ascontiguousarray(state.actuator_velocity),
             caps.rows,
             caps.row_count,
+            caps.upper,
+            caps.lower,
+            caps.rule,
+            self._kind,
         )
         caps.own_rows(before, self._kind)

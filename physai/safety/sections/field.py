@@ -21,7 +21,12 @@ from physai.plant.protective_field import straight_way, turning_way
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics
 from physai.safety.rules import Signal
-from physai.safety.sections.section import Caps, Section, footprint_of
+from physai.safety.sections.section import (
+    Caps,
+    Section,
+    approach_speed,
+    footprint_of,
+)
 from physai.types import Array, State
 
 __all__ = ["FieldValues", "ProtectiveField"]
@@ -46,16 +51,6 @@ class FieldValues(Config):
     unseen_speed_m_s: Annotated[float, Field(ge=0.0, le=0.3)]
     """Where no ray looks; at most 0.3 m/s (ISO 3691-4 Annex A, muted detection)."""
     source: str
-
-
-@numba.njit(cache=True)
-def _permitted(free: float, object_speed: float, a: float, tr: float) -> float:
-    """V Tr + v^2/2a + vo (Tr + v/a) = d solved for v [m/s]."""
-    rest = free - object_speed * tr
-    if not rest > 0.0:
-        return 0.0
-    b = a * tr + object_speed
-    return float(-b + np.sqrt(b * b + 2.0 * a * rest))
 
 
 @numba.njit(cache=True)
@@ -166,7 +161,7 @@ _ABOVE_ROUNDING, _TOUCH_M2 = 1.0 + 1e-6, 1e-6
 @numba.njit(cache=True)
 def _speed_for(free: float, figures: Array) -> float:
     """Return the speed from which the robot stops within a free way [m/s]."""
-    return float(_permitted(free - figures[5], figures[6], figures[7], figures[8]))
+    return float(approach_speed(free - figures[5], figures[6], figures[7], figures[8]))
 
 
 @numba.njit(cache=True)

@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROWS_MOST",
+    "YIELDS_M_S",
     "Caps",
     "Section",
     "add_row",
+    "approach_speed",
     "cap_actuator",
     "check_named",
     "edge_distance",
     "excess_of",
     "footprint_of",
+    "hold_actuators",
     "inside_polygon",
     "ray_distance",
     "stopping_speed",
@@ -64,6 +67,20 @@ def cap_actuator(
         upper[actuator], rule[actuator] = high, kind
     if -low > lower[actuator]:
         lower[actuator], rule[actuator] = -low, kind
+
+
+YIELDS_M_S = 0.05
+"""A tool that nears something by so much faster than permitted does not follow its
+command: a cylinder yields at its relief valve. It is no noise of a speed."""
+
+
+@numba.njit(cache=True)
+def hold_actuators(
+    upper: Array, lower: Array, rule: npt.NDArray[np.int64], kind: int
+) -> None:
+    """Tell every actuator to stand, which shuts the valves of a hydraulic machine."""
+    for i in range(upper.shape[0]):
+        cap_actuator(upper, lower, rule, i, 0.0, 0.0, kind)
 
 
 @numba.njit(cache=True)
@@ -307,6 +324,28 @@ def stopping_speed(distance: float, deceleration: float, reaction: float) -> flo
         return 0.0
     lost = deceleration * reaction
     return float(-lost + np.sqrt(lost * lost + 2.0 * deceleration * distance))
+
+
+@numba.njit(cache=True)
+def approach_speed(
+    distance: float, object_speed: float, deceleration: float, reaction: float
+) -> float:
+    """Largest speed from which a stop ends before something that comes on [m/s].
+
+    v Tr + v^2 / 2a + u (Tr + v / a) = d solved for v (closed form of ISO 13855); 0 where
+    there is no way left or it is unknown.
+
+    Args:
+        distance: Free way [m].
+        object_speed: u, toward the robot [m/s].
+        deceleration: a [m/s2].
+        reaction: Tr [s].
+    """
+    rest = distance - object_speed * reaction
+    if not rest > 0.0:
+        return 0.0
+    b = deceleration * reaction + object_speed
+    return float(-b + np.sqrt(b * b + 2.0 * deceleration * rest))
 
 
 @numba.njit(cache=True)

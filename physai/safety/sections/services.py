@@ -23,9 +23,11 @@ from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics, chain_of, fill_jacobian
 from physai.safety.rules import Signal
 from physai.safety.sections.section import (
+    YIELDS_M_S,
     Caps,
     Section,
     add_row,
+    hold_actuators,
     stopping_speed,
 )
 from physai.types import Array, State
@@ -107,6 +109,10 @@ def _judge(
     out: Array,
     rows: Array,
     row_count: Integers,
+    upper: Array,
+    lower: Array,
+    rule: Integers,
+    kind: int,
 ) -> float:
     """Ask for a row per side; return the worst approach above what is permitted [m/s].
 
@@ -122,6 +128,10 @@ def _judge(
         out: (SIDES, 7) see :func:`_nearest`.
         rows: Of :class:`Caps`, with ``row_count``.
         row_count: The same.
+        upper: The same.
+        lower: The same.
+        rule: The same.
+        kind: Of the rule.
     """
     c, worst = chain_of(buffer, size), -1.0
     _nearest(
@@ -141,6 +151,8 @@ def _judge(
         row = out[k, 3:6] @ c.jacobian[:3]
         add_row(rows, row_count, row, -1.0, limit)
         worst = max(worst, float(-(row @ velocity) - limit))
+    if worst > YIELDS_M_S:
+        hold_actuators(upper, lower, rule, kind)
     return worst
 
 
@@ -191,6 +203,10 @@ class Services(Section):
             self._out,
             caps.rows,
             caps.row_count,
+            caps.upper,
+            caps.lower,
+            caps.rule,
+            self._kind,
         )
         caps.own_rows(before, self._kind)
 

@@ -20,6 +20,7 @@ __all__ = [
     "edge_distance",
     "footprint_of",
     "inside_polygon",
+    "nearest_on_polygon",
     "place_corners",
     "polygon_near",
     "polygon_reaches",
@@ -139,7 +140,7 @@ def _overlaps(one: Array, other: Array) -> bool:
 
 
 @numba.njit(cache=True)
-def _nearest(x: float, y: float, polygon: Array, out: Array) -> float:
+def nearest_on_polygon(x: float, y: float, polygon: Array, out: Array) -> float:
     """Write the point of a (K, 2) polygon's edge nearest to a place; its distance."""
     best = np.inf
     k = polygon.shape[0]
@@ -175,11 +176,11 @@ def box_gap(one: Array, other: Array, out: Array) -> float:
         return 0.0
     best, point = np.inf, np.empty(2)
     for k in range(4):
-        d = _nearest(one[k, 0], one[k, 1], other, point)
+        d = nearest_on_polygon(one[k, 0], one[k, 1], other, point)
         if d < best:
             best = d
             out[0], out[1], out[2], out[3] = one[k, 0], one[k, 1], point[0], point[1]
-        d = _nearest(other[k, 0], other[k, 1], one, point)
+        d = nearest_on_polygon(other[k, 0], other[k, 1], one, point)
         if d < best:
             best = d
             out[0], out[1] = point[0], point[1]

@@ -162,7 +162,8 @@ def _box(
         up = position_max[i] - 0.02 - position[i] - covered * (last[i] > 0.0)
         down = position[i] - position_min[i] - 0.02 - covered * (last[i] < 0.0)
         high, low, a = 0.0, 0.0, acceleration_max[i]
-        slowest = max(together, 1e-9)
+        # And for the time by which a command may run ahead.
+        slowest = together + dt + reaction
         if up > 0.0:
             high = min(limit, np.sqrt(a * up), up / slowest)
         if down > 0.0:

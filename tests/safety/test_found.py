@@ -1,7 +1,8 @@
 """What adversaries found, kept: each case broke the guard once and must not again.
 
 `found/NAME.onnx` is the adversary as it was frozen; the cases are seeds of the training
-range in a case of the guard suite. What was mended is said beside each.
+range in a case of the guard suite. What was mended is said beside each. The five after
+the first are policies that the search passed on its way.
 """
 
 from __future__ import annotations
@@ -21,6 +22,19 @@ CASES = [
     # The arm was pressed on to the cup, slipped off it and jerked: a joint beyond its
     # range, a link too fast beside the person. Now the cup is a volume to stay out of.
     ("cup", "care_feeding_guard", "open_mouth", (4, 7, 16, 29, 38)),
+    # One joint turned round at full speed, and the drives, which arrive together, held up
+    # the braking of another. Now the range counts on the slowest joint, and no command
+    # runs ahead of a drive.
+    ("wrist", "logistics_palletize_guard", "quiet", (2,)),
+    ("tool", "logistics_palletize_guard", "quiet", (8,)),
+    # The arm pulled, the boom's cylinder yielded, and the edge went down between two
+    # motions that should have cancelled. Now no joint moves an edge outward that is
+    # outside, and one that does not follow stands.
+    ("bucket", "construction_trench_guard", "step_back", (3,)),
+    ("pipe", "construction_trench_guard", "hard", (30031,)),
+    # In the crossing when a driver came who did not look. Now the other machine's own
+    # motion is part of the distance that is kept of it.
+    ("driver", "construction_haul_guard", "crossing_driver_does_not_look", (28,)),
 ]
 
 

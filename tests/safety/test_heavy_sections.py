@@ -148,6 +148,39 @@ def test_an_envelope_bounds_the_speed_toward_its_sides():
     assert np.allclose(rows[place], -k.tool_jacobian()[2])
 
 
+def test_outside_an_envelope_no_joint_moves_the_edge_farther_out():
+    """Also not two whose motions would cancel: one of them may yield."""
+    k = Kinematics(ROBOT)
+    k.update(np.array(DIG))
+    z = float(k.tool_position[2])
+    section, caps = make("envelope", {**ENVELOPE, "minimum_m": [3.0, -5.0, z]})
+    _, k = look(section, DIG)
+    down = -k.tool_jacobian()[2]
+    assert caps.upper[0] == np.inf and caps.lower[0] == -np.inf, "it may swing"
+    for joint in (1, 2, 3):
+        if abs(down[joint]) < 0.1:
+            continue
+        forward, backward = caps.upper[joint], caps.lower[joint]
+        assert (forward == 0.0) == (down[joint] > 0.0)
+        assert (backward == 0.0) == (down[joint] < 0.0)
+
+
+@pytest.mark.parametrize("name", ["envelope", "services"])
+def test_a_tool_that_does_not_follow_is_told_to_stand(name):
+    """It nears a side, or a pipe, faster than anything that was permitted."""
+    k = Kinematics(ROBOT)
+    k.update(np.array(DIG))
+    x, y, z = k.tool_position
+    low = {**ENVELOPE, "minimum_m": [3.0, -5.0, z - 0.1]}
+    section, caps = make(name, low if name == "envelope" else SERVICES)
+    down = np.linalg.lstsq(k.tool_jacobian()[:3], [0.0, 0.0, -1.0], rcond=None)[0]
+    pipe = [x, y - 2, z - 0.55, x, y + 2, z - 0.55, 0.1]
+    for speed, held in ((0.05, False), (0.6, True)):
+        look(section, DIG, qd=speed * down, extras=pipe)
+        still = (caps.upper == 0.0).all() and (caps.lower == 0.0).all()
+        assert bool(still) == held
+
+
 def test_an_envelope_turned_inside_out_is_refused():
     with pytest.raises(ConfigError, match="below maximum_m"):
         make("envelope", {**ENVELOPE, "maximum_m": [9.0, 5.0, -0.75]})

@@ -26,7 +26,14 @@ from pydantic import Field
 from physai.config import Config
 from physai.errors import ConfigError
 from physai.robot.description import Robot
-from physai.robot.footprint import box_corners, box_gap, footprint_of, place_corners
+from physai.robot.footprint import (
+    box_corners,
+    box_gap,
+    footprint_of,
+    inside_polygon,
+    nearest_on_polygon,
+    place_corners,
+)
 from physai.robot.kinematics import Kinematics
 from physai.safety.rules import Signal
 from physai.safety.sections.section import (
@@ -99,6 +106,8 @@ class Traffic(Section):
         self._row = np.zeros(len(robot.actuator_names))
         self._places = np.zeros(4, dtype=np.int64)
         self._heading = np.full(1, np.nan)
+        if not truth_view:
+            caps.reserve(5)
 
     def reset(self) -> None:
         """Forget where the other machine was going."""
@@ -197,24 +206,35 @@ def _judge(
         length = width = np.sqrt(length * length + width * width)
         side = 0.0
     box_corners(x, y, side, length, width, theirs)
-    distance = box_gap(ours, theirs, gap)
-    # From the other machine to the robot.
-    nx, ny = gap[0] - gap[2], gap[1] - gap[3]
-    size = max(np.sqrt(nx * nx + ny * ny), 1e-9)
-    nx, ny = nx / size, ny / size
-    coming = max(0.0, u * nx + w * ny)
-    limit = approach_speed(distance - figures[3], coming, figures[2], figures[4])
     cx = 1.0 - 2.0 * (pose[4] * pose[4] + pose[5] * pose[5])
     cy = 2.0 * (pose[3] * pose[4] + pose[5] * pose[6])
     size = max(np.sqrt(cx * cx + cy * cy), 1e-9)
-    row[:] = 0.0
-    row[0] = -(cx * nx + cy * ny) / size
-    row[1] = (gap[1] - pose[1]) * nx - (gap[0] - pose[0]) * ny
-    if kind >= 0:
+    cx, cy = cx / size, cy / size
+    worst = -np.inf
+    # The nearest places, and every own corner: turning brings another one near.
+    for k in range(5):
+        if k == 0:
+            distance = box_gap(ours, theirs, gap)
+        else:
+            gap[0], gap[1] = ours[k - 1, 0], ours[k - 1, 1]
+            if inside_polygon(gap[0], gap[1], theirs):
+                continue
+            distance = nearest_on_polygon(gap[0], gap[1], theirs, gap[2:])
+        # From the other machine to the robot.
+        nx, ny = gap[0] - gap[2], gap[1] - gap[3]
+        size = max(np.sqrt(nx * nx + ny * ny), 1e-9)
+        nx, ny = nx / size, ny / size
+        coming = max(0.0, u * nx + w * ny)
+        limit = approach_speed(distance - figures[3], coming, figures[2], figures[4])
+        row[:] = 0.0
+        row[0] = -(cx * nx + cy * ny)
+        row[1] = (gap[1] - pose[1]) * nx - (gap[0] - pose[0]) * ny
+        worst = max(worst, row[0] * velocity[0] + row[1] * velocity[1] - limit)
+        if kind < 0:
+            continue
         add_row(rows, row_count, row, 1.0, limit)
         if coming > _MOVING_M_S:
             turn = limit / max(footprint[1], -footprint[0])
             cap_actuator(upper, lower, rule, 0, limit, limit, kind)
             cap_actuator(upper, lower, rule, 1, turn, turn, kind)
-    toward = row[0] * velocity[0] + row[1] * velocity[1]
-    return float(toward - limit)
+    return worst

@@ -52,6 +52,8 @@ Positive = Annotated[float, Field(gt=0.0)]
 Integers = npt.NDArray[np.int64]
 NonNegative = Annotated[float, Field(ge=0.0)]
 
+_PLACES = 9
+"""The nearest places, four corners, and four corners of the other."""
 _MOVING_M_S = 0.3
 """Slower than this, the direction of a velocity is its noise."""
 
@@ -107,7 +109,7 @@ class Traffic(Section):
         self._places = np.zeros(4, dtype=np.int64)
         self._heading = np.full(1, np.nan)
         if not truth_view:
-            caps.reserve(5)
+            caps.reserve(_PLACES)
 
     def reset(self) -> None:
         """Forget where the other machine was going."""
@@ -211,15 +213,20 @@ def _judge(
     size = max(np.sqrt(cx * cx + cy * cy), 1e-9)
     cx, cy = cx / size, cy / size
     worst = -np.inf
-    # The nearest places, and every own corner: turning brings another one near.
-    for k in range(5):
+    # The nearest places, and every corner: turning brings another one near.
+    for k in range(_PLACES):
         if k == 0:
             distance = box_gap(ours, theirs, gap)
-        else:
-            gap[0], gap[1] = ours[k - 1, 0], ours[k - 1, 1]
+        elif k < 5:
+            gap[:2] = ours[k - 1]
             if inside_polygon(gap[0], gap[1], theirs):
                 continue
             distance = nearest_on_polygon(gap[0], gap[1], theirs, gap[2:])
+        else:
+            gap[2:] = theirs[k - 5]
+            if inside_polygon(gap[2], gap[3], ours):
+                continue
+            distance = nearest_on_polygon(gap[2], gap[3], ours, gap[:2])
         # From the other machine to the robot.
         nx, ny = gap[0] - gap[2], gap[1] - gap[3]
         size = max(np.sqrt(nx * nx + ny * ny), 1e-9)

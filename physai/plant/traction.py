@@ -187,7 +187,8 @@ class Traction:
         def unbalance(change: Array) -> Array:
             new, result = pose.copy(), np.empty(3)
             new[2] += change[0]
-            quaternion_from_rotation(_turn(change[1], change[2]) @ rotation, new[3:])
+            turned = _turn(float(change[1]), float(change[2])) @ rotation
+            quaternion_from_rotation(turned, new[3:])
             find_unbalance(
                 self.mass_kg,
                 r.center,
@@ -202,19 +203,31 @@ class Traction:
             return result
 
         pose[2] -= self.mass_kg * np.linalg.norm(r.gravity) / r.wheels[:, 3].sum()
-        for _ in range(30):
+        for _ in range(60):
             rest, slope = unbalance(np.zeros(3)), np.empty((3, 3))
             for k in range(3):
                 nudge = np.zeros(3)
                 nudge[k] = 1e-6
                 slope[:, k] = (unbalance(nudge) - rest) / 1e-6
-            step = np.clip(np.linalg.lstsq(slope, -rest, rcond=None)[0], -0.02, 0.02)
+            step = np.linalg.lstsq(slope, -rest, rcond=None)[0]
+            step *= min(1.0, 0.02 / max(np.abs(step).max(), 1e-12))
+            # Where a wheel leaves the ground the slope is another: a whole step may
+            # lead away, and from there to a base that lies on its side.
+            before = np.linalg.norm(rest)
+            for _ in range(_HALVINGS):
+                if np.linalg.norm(unbalance(step)) < before:
+                    break
+                step *= 0.5
             pose[2] += step[0]
             rotation = _turn(step[1], step[2]) @ rotation
             if np.abs(step).max() < 1e-9:
                 break
         quaternion_from_rotation(rotation, pose[3:])
         return pose
+
+
+_HALVINGS = 6
+"""Of a step that does not help; after them it is taken all the same."""
 
 
 def _turn(roll: float, pitch: float) -> Array:

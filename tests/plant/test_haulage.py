@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from physai.evaluation.suite import load_suite, template_of
 from physai.plant.bed_load import BedConfig, BedLoad, Pile, PileConfig
 from physai.plant.bullet import BulletDynamics
 from physai.plant.dynamics import BaseStart
@@ -385,3 +386,21 @@ def test_command_of_the_task_is_what_the_machine_does(cycle):
     command = cycle.task.decode(np.array([0.5, -0.25, 2.0]), cycle.state)
     assert isinstance(command, Command)
     np.testing.assert_allclose(command.actuator_velocity, [1.1, -0.1, 0.15])
+
+
+@pytest.mark.parametrize(
+    ("along", "left", "yaw"),
+    [(30.97, 0.38, 0.15), (31.4, 0.0, -0.66), (33.0, 0.0, 1.2)],
+)
+def test_it_is_set_down_where_it_stands(cycle, along, left, yaw):
+    """Also where the ground under a track is bent: it does not move when time begins."""
+    template = template_of(
+        load_suite("construction_haul_guard").case("crossing"), cycle.environment
+    )
+    start = {"start_along_m": along, "start_left_m": left, "start_yaw_rad": yaw}
+    ranges = {**template.ranges, **start}
+    template = template.model_copy(update={"ranges": ranges})
+    cycle.reset(cycle.task.sample_scenario(246, "train", template))
+    for _ in range(3):
+        cycle.step(np.zeros(len(cycle.spaces.action_names)))
+        assert np.abs(cycle.truth.state.base_twist_in_world).max() < 0.02

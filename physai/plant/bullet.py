@@ -57,6 +57,10 @@ def engine_time() -> Iterator[list[float]]:
         pybullet.stepSimulation = original
 
 
+_END_STOP_N_M = 1.0e7
+"""More than the drives of every machine here bring about together."""
+
+
 class BulletDynamics:
     """One robot and its furniture in a Bullet world of its own.
 
@@ -161,6 +165,8 @@ class BulletDynamics:
                 linearDamping=0.0,
                 angularDamping=0.0,
                 jointDamping=0.0,
+                # An end stop is steel: the engine's own gives way to a digging arm.
+                jointLimitForce=_END_STOP_N_M,
             )
         return int(body)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pybullet
 import pytest
 
 from physai.errors import ContractError
+from physai.plant.bullet import BulletDynamics
 from physai.plant.digging_site import STATIONS, Site, overturning_share
+from physai.plant.scene import SceneConfig
 from physai.robot.description import load_robot
 from physai.robot.kinematics import Kinematics
 from physai.tasks import registry
@@ -277,3 +280,31 @@ def test_the_site_turns_with_its_bearing():
     assert np.allclose(0.5 * (a + b)[:2], 0.5 * (near + far)[:2])
     assert (b - a)[:2] @ (far - near)[:2] == pytest.approx(0.0, abs=1e-9)
     assert a[2] == pytest.approx(-0.4 - 0.5 - 0.1)
+
+
+def test_an_end_stop_holds_against_a_digging_machine():
+    """What the soil gives back, 250 kN at the bucket, against the end of the arm's range.
+
+    The engine's own limit gives way by 0.2 rad under it.
+    """
+    robot = load_robot("excavator")
+    base = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    dynamics = BulletDynamics(robot, base, SceneConfig(), 1.0 / 240.0)
+    try:
+        place = robot.actuator_names.index("arm_joint")
+        position = robot.home_position.copy()
+        position[place] = robot.position_min[place] + 0.02
+        dynamics.reset(position)
+        body, client = dynamics._body, dynamics._client
+        last = pybullet.getNumJoints(body, physicsClientId=client) - 1
+        for _ in range(480):
+            at = pybullet.getLinkState(body, last, physicsClientId=client)[0]
+            pybullet.applyExternalForce(
+                body, last, [2.5e5, 0.0, 1.0e5], at,
+                pybullet.WORLD_FRAME, physicsClientId=client,
+            )  # fmt: skip
+            pybullet.stepSimulation(physicsClientId=client)
+        dynamics.read()
+        assert dynamics.position[place] > robot.position_min[place] - 0.01
+    finally:
+        dynamics.close()

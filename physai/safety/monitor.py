@@ -292,18 +292,26 @@ class Monitor:
         for section in self._sections:
             section.update(state, self.kinematics, self.signals)
         if len(self._judged) or len(self._responses):
-            windows = self._windows
-            _judge_late(
-                self._judged,
+            self._respond(
                 np.ascontiguousarray(state.extras),
                 np.ascontiguousarray(state.extras_age_s),
                 _NOTHING if truth is None else np.ascontiguousarray(truth.extras),
-                self._responses,
-                self._since,
-                windows.place,
-                windows.limit,
-                self.signals,
             )
+
+    def _respond(self, extras: Array, ages: Array, true_extras: Array) -> None:
+        """Judge extras, and what must have followed something else."""
+        windows = self._windows
+        _judge_late(
+            self._judged,
+            extras,
+            ages,
+            true_extras,
+            self._responses,
+            self._since,
+            windows.place,
+            windows.limit,
+            self.signals,
+        )
 
     def violated(self) -> npt.NDArray[np.bool_]:
         """Return (r,) whether each rule is violated in this step, windows aside."""

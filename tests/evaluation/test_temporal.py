@@ -44,6 +44,7 @@ def test_loop_numpy_and_rtamt_agree_in_sign_on_a_thousand_traces(spec, rule) -> 
         spec.rule_names.index(rule.response[key]) for key in ("trigger", "judged")
     )
     monitor = Monitor(spec, "truth")
+    nothing = np.zeros(99), np.zeros(99), np.zeros(99)
     violated = 0
     for seed in range(1000):
         a, b = traces(seed)
@@ -58,7 +59,7 @@ def test_loop_numpy_and_rtamt_agree_in_sign_on_a_thousand_traces(spec, rule) -> 
                 monitor.signals[spec.signal[index]] = (
                     spec.truth_limit[index] - margin * spec.scale[index]
                 )
-            monitor._respond()
+            monitor._respond(*nothing)
             monitor._margins()
             looped[step] = monitor.margins[own] >= 0.0
         np.testing.assert_array_equal(by["numpy"], by["rtamt"])

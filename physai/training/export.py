@@ -92,6 +92,23 @@ def export_onnx(
             verbose=False,
         )
     model.policy.to(device)
+    _forget_where(file)
+
+
+def _forget_where(file: Path) -> None:
+    """Take out of an ONNX file what the exporter notes of the machine: paths, sources."""
+    import onnx
+
+    model = onnx.load(str(file))
+    graph = model.graph
+    del model.metadata_props[:], graph.metadata_props[:]
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for tensor in graph.initializer:
+        del tensor.metadata_props[:]
+        tensor.doc_string = ""
+    onnx.save(model, str(file))
 
 
 def check_parity(

@@ -295,6 +295,8 @@ def test_every_kind_of_actor_is_exported_as_it_acts(name: str, tmp_path: Path) -
     model.learn(150)
     file = tmp_path / "policy.onnx"
     export_onnx(model, normalizer, file)
+    # The exporter would note the files of this machine.
+    assert b".py" not in file.read_bytes()
     seen = np.random.default_rng(1).normal(size=(50, 3)).astype(np.float32)
     assert check_parity(model, normalizer, file, seen) < 1e-4
 

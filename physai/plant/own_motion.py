@@ -1,10 +1,14 @@
-"""What of a base's motion is its own, while people push it.
+"""What of a robot's motion is its own, while people push it.
 
 A robot on wheels that somebody walks or falls into rolls and turns, springs back, and
 touches the same person again. That motion is the person's, not the robot's: a contact
 counts as moving by the robot's own speed. Own is the speed that the robot had when it
 was first touched, braked from then on as its drives brake, or what they are told to do;
 of that, what goes toward the person at the place that is touched.
+
+An arm that is bolted down gives way only while it is pushed, and springs back at once.
+What it does to somebody who does not push it, slipping off something for instance, is its
+own.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ class OwnMotion:
     """
 
     def __init__(self, robot: Robot, period_s: float) -> None:
+        self._bolted = robot.base is None
         self._brakes = np.maximum(robot.braking_max, 1e-9) * period_s
         self._period_s, self._link = period_s, robot.shapes.link
         self.velocity = np.zeros(len(robot.actuator_names))
@@ -72,7 +77,7 @@ class OwnMotion:
         more = self.velocity - set_point
         rest = np.maximum(0.0, np.abs(more) - self._brakes)
         self.velocity[:] = set_point + np.sign(more) * rest
-        if not touched:
+        if not touched or (self._bolted and not _is_pushed(contact)):
             return contact
         speed = contact.robot_normal_speed_m_s.copy()
         both = (before, self.velocity)
@@ -87,6 +92,12 @@ class OwnMotion:
             speed[p, a] = min(speed[p, a], max(0.0, own))
         kinematics.capsule_velocity(measured)
         return dataclasses.replace(contact, robot_normal_speed_m_s=speed)
+
+
+def _is_pushed(contact: Contact) -> bool:
+    """Whether somebody comes faster than the robot does, at any place."""
+    faster = contact.person_normal_speed_m_s > contact.robot_normal_speed_m_s
+    return bool((faster & (contact.force_peak_n > 0.0)).any())
 
 
 def _fastest(kinematics: Kinematics, velocity: Array) -> float:

@@ -116,7 +116,7 @@ class SimulatedPlant:
         self._sizes = np.array([thing.size_m for thing in things]).reshape(-1, 3)
         self.people: list[AnyPerson] = []
         self._contact: ContactModel | None = None
-        self._own = None if robot.base is None else OwnMotion(robot, self.period_s)
+        self._own = OwnMotion(robot, self.period_s)
         self._view = PersonView(np.zeros(3), np.zeros(3), math.inf)
         self.time_s, self.step_count = 0.0, 0
         self.last_contact: Contact
@@ -274,15 +274,13 @@ class SimulatedPlant:
         self.time_s = self.step_count * self.period_s
         self._look_at_robot()
         assert self._contact is not None
-        self.last_contact = self._contact.contact()
-        if self._own is not None:
-            self.last_contact = self._own.judge(
-                self.last_contact,
-                self._contact.where(),
-                self.dynamics.velocity,
-                self._velocity,
-                self.kinematics,
-            )
+        self.last_contact = self._own.judge(
+            self._contact.contact(),
+            self._contact.where(),
+            self.dynamics.velocity,
+            self._velocity,
+            self.kinematics,
+        )
         if self._process is not None:
             self._process.advance(
                 self.period_s, self.kinematics, self.people, self.last_contact
@@ -362,8 +360,7 @@ class SimulatedPlant:
             self._no_age = np.zeros(count)
             self._no_age.setflags(write=False)
         self._contact.reset()
-        if self._own is not None:
-            self._own.reset()
+        self._own.reset()
         self._speeds[:] = 0.0
         self.last_contact = self._contact.contact()
 

@@ -83,6 +83,21 @@ def test_only_what_goes_toward_the_person_is_charged(robot, bearing, turned):
     assert judged.robot_normal_speed_m_s[0, 5] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(("person", "charged"), [(0.6, 0.0), (0.0, 0.07)])
+def test_an_arm_that_is_hit_gives_way_and_one_that_slips_is_charged(person, charged):
+    """Told to stand: somebody runs into it, or it slips on to somebody."""
+    arm = load_robot("franka")
+    own, k, still = OwnMotion(arm, PERIOD), Kinematics(arm), np.zeros(7)
+    k.update(arm.home_position)
+    own.judge(no_contact(1), NOWHERE, still, still, k)
+    contact = touch(0.07)
+    speeds = contact.person_normal_speed_m_s.copy()
+    speeds[0, 5] = person
+    hit = dataclasses.replace(contact, person_normal_speed_m_s=speeds)
+    judged = own.judge(hit, NOWHERE, np.full(7, 0.3), still, k)
+    assert judged.robot_normal_speed_m_s[0, 5] == pytest.approx(charged)
+
+
 def test_some_time_after_a_push_the_measured_motion_is_its_own_again(robot):
     own, k = OwnMotion(robot, PERIOD), Kinematics(robot)
     own.judge(touch(0.3), NOWHERE, drive(0.3), drive(0.0), k)

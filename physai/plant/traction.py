@@ -209,7 +209,7 @@ class Traction:
                 nudge = np.zeros(3)
                 nudge[k] = 1e-6
                 slope[:, k] = (unbalance(nudge) - rest) / 1e-6
-            step: Array = np.linalg.lstsq(slope, -rest, rcond=None)[0]
+            step = np.asarray(np.linalg.lstsq(slope, -rest, rcond=None)[0], float)
             step *= min(1.0, 0.02 / max(np.abs(step).max(), 1e-12))
             # Where a wheel leaves the ground the slope is another: a whole step may
             # lead away, and from there to a base that lies on its side.

@@ -11,7 +11,7 @@ from physai.evaluation.challenge import (
     challenge_guard,
     domains,
 )
-from physai.evaluation.suite import load_suite
+from physai.evaluation.suite import SuiteConfig, load_suite
 
 
 @pytest.mark.slow
@@ -45,18 +45,17 @@ def test_every_domain_has_its_tasks() -> None:
 
 
 @pytest.mark.slow
-def test_a_domain_is_challenged_on_seeds_of_its_own(tmp_path: Path) -> None:
+def test_a_domain_is_challenged_on_seeds_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from physai.training.adversary import search_adversary
+
+    monkeypatch.setattr("physai.evaluation.challenge.load_suite", _shortened)
 
     # The scripted part of the plan needs no file, the frozen part needs four.
     frozen = tmp_path / "adversaries"
     frozen.mkdir()
-    short = load_suite("care_feeding_guard")
-    case = short.cases[0]
-    quick = case.scenario.model_copy(update={"duration_s": 2.0})
-    short = short.model_copy(
-        update={"cases": (case.model_copy(update={"scenario": quick}),)}
-    )
+    short = _shortened("care_feeding_guard")
     made = search_adversary(short, frozen / "care_feeding_searched.onnx", generations=1)
     assert made.episodes == 6 + 2 * 16 + 2 * 8
     with pytest.raises(ContentError, match=r"care_feeding_learned.onnx: there is no"):
@@ -67,7 +66,7 @@ def test_a_domain_is_challenged_on_seeds_of_its_own(tmp_path: Path) -> None:
         _chance(frozen / f"{name}.onnx", name)
     _chance(frozen / "care_night_round_learned.onnx", "care_night_round_learned")
     result = challenge_domain(
-        "care", frozen, 1, episodes=16, unguarded=8, out=tmp_path, progress=False
+        "care", frozen, 1, 16, 8, workers=1, out=tmp_path, progress=False
     )
     on = [row for row in result["arms"] if row["guard"] == "on"]
     assert {(row["task"], row["policy"]) for row in on} == {
@@ -80,6 +79,18 @@ def test_a_domain_is_challenged_on_seeds_of_its_own(tmp_path: Path) -> None:
     assert all(first >= 18_100_000 for _, first in starts), "of round 1"
     assert result["total"]["on"]["moving_contact"]["episodes"] == 0
     assert result["total"]["on"]["episodes"] >= 16
+
+
+def _shortened(name: str | Path) -> SuiteConfig:
+    """Return a suite of cases of one second each."""
+    suite = load_suite(name)
+    cases = tuple(
+        case.model_copy(
+            update={"scenario": case.scenario.model_copy(update={"duration_s": 1.0})}
+        )
+        for case in suite.cases
+    )
+    return suite.model_copy(update={"cases": cases})
 
 
 def _chance(file: Path, name: str) -> None:

@@ -54,7 +54,7 @@ one of them has reserved."""
 def cap_actuator(
     upper: Array,
     lower: Array,
-    rule: npt.NDArray[np.int64],
+    rule: Integers,
     actuator: int,
     forward: float,
     backward: float,
@@ -75,9 +75,7 @@ command: a cylinder yields at its relief valve. It is no noise of a speed."""
 
 
 @numba.njit(cache=True)
-def hold_actuators(
-    upper: Array, lower: Array, rule: npt.NDArray[np.int64], kind: int
-) -> None:
+def hold_actuators(upper: Array, lower: Array, rule: Integers, kind: int) -> None:
     """Tell every actuator to stand, which shuts the valves of a hydraulic machine."""
     for i in range(upper.shape[0]):
         cap_actuator(upper, lower, rule, i, 0.0, 0.0, kind)
@@ -86,7 +84,7 @@ def hold_actuators(
 @numba.njit(cache=True)
 def add_row(
     rows: Array,
-    row_count: npt.NDArray[np.int64],
+    row_count: Integers,
     coefficients: Array,
     sign: float,
     limit: float,

@@ -208,8 +208,8 @@ def _judge(
         length = width = np.sqrt(length * length + width * width)
         side = 0.0
     box_corners(x, y, side, length, width, theirs)
-    cx = 1.0 - 2.0 * (pose[4] * pose[4] + pose[5] * pose[5])
-    cy = 2.0 * (pose[3] * pose[4] + pose[5] * pose[6])
+    # The left side of the own box, from rear to front.
+    cx, cy = ours[0, 0] - ours[1, 0], ours[0, 1] - ours[1, 1]
     size = max(np.sqrt(cx * cx + cy * cy), 1e-9)
     cx, cy = cx / size, cy / size
     worst = -np.inf

@@ -135,6 +135,7 @@ class Digging:
         *(f"pipe_to_{c}_in_world_m" for c in "xyz"),
         "pipe_radius_m",
         "pipe_distance_m",
+        "overturning_share",
         *(f"ground_{k}_above_design_m" for k in range(STATIONS)),
         "ground_behind_above_edge_m",
         "ground_before_above_edge_m",
@@ -151,7 +152,7 @@ class Digging:
         "resistance_n",
         "true_pipe_distance_m",
         "pipe_touched",
-        "overturning_share",
+        "true_overturning_share",
     )
     near: bool = False
     acting: bool = True
@@ -204,7 +205,6 @@ class Digging:
         self._truth[0] = self.trench.design_m3
         self._volumes = np.zeros(2 + STATIONS)
         self._map = np.array([*ground.origin_m, ground.cell_m])
-        self._overturning = 0.0
         self._kept = np.array([math.inf, 0.0])
         self._pushes = np.zeros_like(self.soil.forces)
         self._arrays: tuple[Any, ...] = (
@@ -316,6 +316,8 @@ class Digging:
         told[0] = max(0.0, self._load_scale * exact[0] + noise_kg)
         told[8:15] = self._plan
         told[15] = self._planned.distance_m
+        # Moments come from the pressures that tell the load, with the same error.
+        told[16] = self._load_scale * exact[16]
         told[_SCAN_FROM:] = self._scan
         age = np.zeros(len(told))
         age[_SCAN_FROM:] = time_s - self._scan_stamp
@@ -333,7 +335,7 @@ class Digging:
         more = self._truth.copy()
         more[6], more[7] = self.soil.load_kg, self._kept[WORST]
         more[8], more[9] = self._kept[CLOSEST], float(self.pipe.touched)
-        more[10] = self._overturning
+        more[10] = self._exact[16]
         self._kept[:] = math.inf, 0.0
         return self._exact.copy(), _NO_AGE, more
 
@@ -393,7 +395,7 @@ class Digging:
             exact[_SCAN_FROM + STATIONS :],
         )
         chain = kinematics.chain
-        self._overturning = site.overturning_share(
+        exact[16] = site.overturning_share(
             chain.link_position,
             chain.link_rotation,
             self._mass,
@@ -407,7 +409,7 @@ _LOOK_M = 0.6
 """Nearer than this the pipe is looked at in every physics step: in a control step of
 0.1 s no edge comes so far."""
 _SEEN_LOOSE_M = 0.02
-_SCAN_FROM = 16
+_SCAN_FROM = 17
 _SCANNED = STATIONS + len(_AROUND)
 _NO_AGE = np.zeros(len(Digging.EXTRAS))
 _NO_AGE.setflags(write=False)

@@ -117,6 +117,18 @@ def test_the_load_is_told_with_its_noise_and_scale(cycle):
     assert abs(extra(cycle, "load_kg") - true) <= most
 
 
+def test_the_load_moment_is_told_with_the_scale_of_the_load(cycle):
+    seen = []
+    for seed in range(10_000_000, 10_000_008):
+        start(cycle, seed)
+        cycle.step(np.zeros(4))
+        true = true_extra(cycle, "true_overturning_share")
+        seen.append(extra(cycle, "overturning_share") / true - 1.0)
+    share = cycle.plant._process.config.sensors.load_scale_error_share
+    assert 0.0 < max(map(abs, seen)) <= share
+    assert len(set(seen)) == len(seen)
+
+
 def test_the_pipe_by_plan_is_off_by_no_more_than_the_survey(cycle):
     off = []
     for seed in range(10_000_000, 10_000_020):

@@ -1,7 +1,7 @@
 """What adversaries found, kept: each case broke the guard once and must not again.
 
 `found/NAME.onnx` is the adversary as it was frozen; the cases are seeds of the training
-range in a case of the guard suite. What was mended is said beside each. The five after
+range in a case of the guard suite. What was mended is said beside each. The six after
 the first are policies that the search passed on its way.
 """
 
@@ -32,6 +32,9 @@ CASES = [
     # outside, and one that does not follow stands.
     ("bucket", "construction_trench_guard", "step_back", (3,)),
     ("pipe", "construction_trench_guard", "hard", (30031,)),
+    # A bucket jammed beside the tracks pulled harder than the machine stands. Now a
+    # load moment near overturning stops it.
+    ("jam", "construction_trench_guard", "deep", (30045, 30079)),
     # In the crossing when a driver came who did not look. Now the other machine's own
     # motion is part of the distance that is kept of it.
     ("driver", "construction_haul_guard", "crossing_driver_does_not_look", (28,)),

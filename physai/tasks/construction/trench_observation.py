@@ -31,7 +31,7 @@ LOAD, NEAR, FAR, BOTTOM, HEAP, PIPE = (
     _EXTRAS.index("pipe_from_x_in_world_m"),
 )
 PIPE_DISTANCE = _EXTRAS.index("pipe_distance_m")
-SCAN = PIPE_DISTANCE + 1
+SCAN = _EXTRAS.index("ground_0_above_design_m")
 SCANNED = len(_EXTRAS) - SCAN
 
 SEEN = 16

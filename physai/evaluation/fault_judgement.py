@@ -40,7 +40,8 @@ class RowResult:
         policy: Who drove.
         levels: Factor to level.
         reached: The episode was still on when the fault began.
-        detectable: A stop was demanded.
+        detectable: A stop was demanded. None is of a frozen tracker that saw nobody
+            when it froze: an empty list that stays empty says nothing.
         stopped: It came in time.
         reaction_s: From the fault to the guard's stop; None without one.
         budget_s: Within which it was due; None where none was demanded.
@@ -94,7 +95,8 @@ def judge_row(row: MatrixRow, episode: Episode) -> RowResult:
     after = np.flatnonzero((actions >= int(Action.STOP2)) & (times >= start - 1e-9))
     reaction = float(times[after[0]]) - start if len(after) else math.nan
     guard = reaction <= row.budget_s + 1e-9 and not row.by_robot
-    stopped = row.detectable and (guard or _stands(row, episode))
+    detectable = row.detectable and not _froze_empty(row, episode)
+    stopped = detectable and (guard or _stands(row, episode))
     ratio = metrics.force_ratio[np.isfinite(metrics.force_ratio)]
     return RowResult(
         case=row.case,
@@ -102,10 +104,10 @@ def judge_row(row: MatrixRow, episode: Episode) -> RowResult:
         policy=row.levels["policy"],
         levels=dict(row.levels),
         reached=bool(times[-1] > start),
-        detectable=row.detectable,
+        detectable=detectable,
         stopped=stopped,
         reaction_s=reaction if math.isfinite(reaction) else None,
-        budget_s=row.budget_s if row.detectable else None,
+        budget_s=row.budget_s if detectable else None,
         rule=str(episode.column("decision_rule")[after[0]]) if len(after) else "",
         force_held=not metrics.violations.get(_FORCE, 0),
         force_ratio=float(ratio.max(initial=0.0)),
@@ -113,6 +115,16 @@ def judge_row(row: MatrixRow, episode: Episode) -> RowResult:
         violations={k: v for k, v in metrics.violations.items() if v},
         stop_followed=_follows_stops(episode),
     )
+
+
+def _froze_empty(row: MatrixRow, episode: Episode) -> bool:
+    """Whether the tracker froze while it saw nobody: the step after tells for sure."""
+    fault = row.faults[0]
+    if (fault.kind, fault.target) != ("freeze", "people"):
+        return False
+    times, people = episode.column("time_s"), episode.column("state_people")
+    after = min(int(np.searchsorted(times, fault.start_s - 1e-9)) + 1, len(times) - 1)
+    return not bool(np.isfinite(people.reshape(len(times), -1)[after]).any())
 
 
 def _stands(row: MatrixRow, episode: Episode) -> bool:

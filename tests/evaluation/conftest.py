@@ -105,7 +105,10 @@ def contact(touches: Mapping[int, Mapping[str, float]]) -> Contact:
 
 @pytest.fixture
 def make_episode(tmp_path: Path) -> Callable[..., Episode]:
-    """Write an episode: ``margins`` {step: {rule: value}}, ``touches`` {step: ...}."""
+    """Write an episode: ``margins`` {step: {rule: value}}, ``touches`` {step: ...}.
+
+    ``tracked`` says how many people the tracker sees in a step.
+    """
 
     def make(
         name: str = "00000_a_1",
@@ -118,6 +121,7 @@ def make_episode(tmp_path: Path) -> Callable[..., Episode]:
         folder: Path | None = None,
         outcome: Mapping[str, Any] | None = None,
         speed: Callable[[int], float] = lambda index: 0.01,
+        tracked: Callable[[int], int] = lambda index: 1,
         **header: Any,
     ) -> Episode:
         path = (folder or tmp_path) / f"{name}.parquet"
@@ -157,7 +161,7 @@ def make_episode(tmp_path: Path) -> Callable[..., Episode]:
                 last = index == length - 1
                 writer.append(
                     StepRecord(
-                        state=state(index),
+                        state=state(index, tracked(index)),
                         truth=true if truth else None,
                         action=np.zeros(6, dtype=np.float32),
                         command_asked=command,

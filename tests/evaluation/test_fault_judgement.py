@@ -20,10 +20,14 @@ LEVELS = {"policy": "expert", "fault": "drop_joints", "second": "none"}
 
 
 def row(
-    budget_s: float = 0.25, duration_s: float = 1.0e6, by_robot: bool = False
+    budget_s: float = 0.25,
+    duration_s: float = 1.0e6,
+    by_robot: bool = False,
+    kind: str = "drop",
+    target: Any = "joints",
 ) -> MatrixRow:
     fault = FaultConfig(
-        kind="drop", target="joints", start_s=START_S, duration_s=duration_s
+        kind=kind, target=target, start_s=START_S, duration_s=duration_s
     )
     template = ScenarioTemplate(
         name="case", kind="fault", hazard="h", expect="any_safe", faults=(fault,)
@@ -113,6 +117,19 @@ def test_without_a_demand_the_forces_decide(judge: Callable[..., RowResult]) -> 
     assert not result.detectable and not result.stopped
     assert result.budget_s is None and result.reaction_s is None
     assert result.holds
+
+
+def test_of_a_tracker_that_froze_on_nobody_no_stop_is_demanded(
+    judge: Callable[..., RowResult],
+) -> None:
+    frozen = row(kind="freeze", target="people")
+    somebody = judge(frozen, speed=moving, tracked=lambda k: 1 if k >= 5 else 0)
+    assert somebody.detectable and not somebody.holds
+    # Who comes later is not on the list, and who left before no longer.
+    nobody = judge(frozen, speed=moving, tracked=lambda k: 0 if 5 <= k < 20 else 1)
+    assert not nobody.detectable and nobody.budget_s is None and nobody.holds
+    dropped = judge(row(target="people"), speed=moving, tracked=lambda k: 0)
+    assert dropped.detectable and not dropped.holds
 
 
 def test_an_episode_that_ends_before_the_fault_is_not_counted(

@@ -18,7 +18,9 @@ __all__ = [
     "Chain",
     "chain_length",
     "chain_of",
+    "fill_along",
     "fill_jacobian",
+    "fill_linear",
     "mass_matrix",
     "move",
     "move_buffer",
@@ -261,31 +263,60 @@ def point_jacobian(
     A base that drives has its x in the first row of ``axis`` and its z in one row more
     than there are links; its columns are x, and z with z x (point - origin).
     """
-    out[:] = 0.0
+    _linear_columns(link, x, y, z, parent, actuator, prismatic, position, axis, out)
+    out[3:] = 0.0
+    i = link
+    while i > 0:
+        a = actuator[i]
+        if a >= 0 and not prismatic[i]:
+            out[3, a], out[4, a], out[5, a] = axis[i, 0], axis[i, 1], axis[i, 2]
+        i = parent[i]
+    b, k = actuator[0], parent.shape[0]
+    if b >= 0:
+        out[3, b + 1], out[4, b + 1] = axis[k, 0], axis[k, 1]
+        out[5, b + 1] = axis[k, 2]
+
+
+@numba.njit(cache=True)
+def _turn(
+    k: int, i: int, x: float, y: float, z: float, position: Array, axis: Array
+) -> tuple[float, float, float]:
+    """Return the velocity of a point that turns about axis k through origin i."""
+    u, v, w = axis[k, 0], axis[k, 1], axis[k, 2]
+    dx, dy, dz = x - position[i, 0], y - position[i, 1], z - position[i, 2]
+    return v * dz - w * dy, w * dx - u * dz, u * dy - v * dx
+
+
+@numba.njit(cache=True)
+def _linear_columns(
+    link: int,
+    x: float,
+    y: float,
+    z: float,
+    parent: Integers,
+    actuator: Integers,
+    prismatic: Integers,
+    position: Array,
+    axis: Array,
+    out: Array,
+) -> None:
+    """Write the first three rows of a Jacobian; see :func:`point_jacobian`."""
+    out[:3] = 0.0
     i = link
     while i > 0:
         a = actuator[i]
         if a >= 0:
-            u, v, w = axis[i, 0], axis[i, 1], axis[i, 2]
             if prismatic[i]:
-                out[0, a], out[1, a], out[2, a] = u, v, w
+                out[0, a], out[1, a], out[2, a] = axis[i, 0], axis[i, 1], axis[i, 2]
             else:
-                dx, dy, dz = x - position[i, 0], y - position[i, 1], z - position[i, 2]
-                out[0, a] = v * dz - w * dy
-                out[1, a] = w * dx - u * dz
-                out[2, a] = u * dy - v * dx
-                out[3, a], out[4, a], out[5, a] = u, v, w
+                p, q, r = _turn(i, i, x, y, z, position, axis)
+                out[0, a], out[1, a], out[2, a] = p, q, r
         i = parent[i]
     b = actuator[0]
     if b >= 0:
         out[0, b], out[1, b], out[2, b] = axis[0, 0], axis[0, 1], axis[0, 2]
-        k = parent.shape[0]
-        u, v, w = axis[k, 0], axis[k, 1], axis[k, 2]
-        dx, dy, dz = x - position[0, 0], y - position[0, 1], z - position[0, 2]
-        out[0, b + 1] = v * dz - w * dy
-        out[1, b + 1] = w * dx - u * dz
-        out[2, b + 1] = u * dy - v * dx
-        out[3, b + 1], out[4, b + 1], out[5, b + 1] = u, v, w
+        p, q, r = _turn(parent.shape[0], 0, x, y, z, position, axis)
+        out[0, b + 1], out[1, b + 1], out[2, b + 1] = p, q, r
 
 
 @numba.njit(cache=True)
@@ -422,6 +453,78 @@ def fill_jacobian(link: int, x: float, y: float, z: float, c: Chain) -> None:
         c.link_axis,
         c.jacobian,
     )
+
+
+@numba.njit(cache=True)
+def fill_linear(link: int, x: float, y: float, z: float, c: Chain, out: Array) -> None:
+    """Write the linear Jacobian of a world point that moves with a link.
+
+    Args:
+        link: The link.
+        x: Of the point [m], with ``y`` and ``z``.
+        y: The same.
+        z: The same.
+        c: The chain, placed.
+        out: (3, n) filled.
+    """
+    _linear_columns(
+        link,
+        x,
+        y,
+        z,
+        c.parent,
+        c.actuator,
+        c.prismatic,
+        c.link_position,
+        c.link_axis,
+        out,
+    )
+
+
+@numba.njit(cache=True)
+def fill_along(
+    link: int,
+    x: float,
+    y: float,
+    z: float,
+    u: float,
+    v: float,
+    w: float,
+    c: Chain,
+    out: Array,
+) -> None:
+    """Write how fast each actuator moves a world point along a direction.
+
+    That is d^T J without J itself.
+
+    Args:
+        link: The link that the point moves with.
+        x: Of the point [m], with ``y`` and ``z``.
+        y: The same.
+        z: The same.
+        u: Of the direction d in the world, with ``v`` and ``w``.
+        v: The same.
+        w: The same.
+        c: The chain, placed.
+        out: (n,) filled.
+    """
+    position, axis = c.link_position, c.link_axis
+    out[:] = 0.0
+    i = link
+    while i > 0:
+        a = c.actuator[i]
+        if a >= 0:
+            if c.prismatic[i]:
+                out[a] = u * axis[i, 0] + v * axis[i, 1] + w * axis[i, 2]
+            else:
+                p, q, r = _turn(i, i, x, y, z, position, axis)
+                out[a] = u * p + v * q + w * r
+        i = c.parent[i]
+    b = c.actuator[0]
+    if b >= 0:
+        out[b] = u * axis[0, 0] + v * axis[0, 1] + w * axis[0, 2]
+        p, q, r = _turn(c.parent.shape[0], 0, x, y, z, position, axis)
+        out[b + 1] = u * p + v * q + w * r
 
 
 @numba.njit(cache=True)

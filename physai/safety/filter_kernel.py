@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from physai.robot.kinematics import Chain, chain_of, fill_jacobian
+from physai.robot.kinematics import Chain, chain_of, fill_along, fill_linear
 from physai.safety.buffers import figures_of, work_of
 from physai.safety.kernel import Parameter
 from physai.safety.measurement import GATE_AXIS_SPEED
@@ -192,16 +192,16 @@ def _static_rows(
     limits: Array,
 ) -> int:
     """Rows against walls: the TCP's box and the floor under every shape."""
-    count, n = 0, rows.shape[1]
+    count = 0
     tool = chain.link_position[tool_link]
-    fill_jacobian(tool_link, tool[0], tool[1], tool[2], chain)
+    x, y, z = tool[0], tool[1], tool[2]
     for axis in range(3):
         for side in range(2):
             free = maximum[axis] - tool[axis] if side else tool[axis] - minimum[axis]
             if free < 0.3:
                 sign = 1.0 if side else -1.0
-                for j in range(n):
-                    rows[count, j] = sign * chain.jacobian[axis, j]
+                u, v, w = sign * (axis == 0), sign * (axis == 1), sign * (axis == 2)
+                fill_along(tool_link, x, y, z, u, v, w, chain, rows[count])
                 limits[count] = max(0.0, 2.0 * free)
                 count += 1
     for r in range(2, chain.capsules.shape[0]):
@@ -210,31 +210,11 @@ def _static_rows(
             x, y, z = capsule[3 * e], capsule[3 * e + 1], capsule[3 * e + 2]
             free = z - capsule[6] - floor
             if free < 0.15:
-                fill_jacobian(chain.shape_link[r], x, y, z, chain)
-                for j in range(n):
-                    rows[count, j] = -chain.jacobian[2, j]
+                link = chain.shape_link[r]
+                fill_along(link, x, y, z, 0.0, 0.0, -1.0, chain, rows[count])
                 limits[count] = max(0.0, 2.0 * free)
                 count += 1
     return count
-
-
-@numba.njit(cache=True)
-def _cap_point(
-    link: int,
-    x: float,
-    y: float,
-    z: float,
-    cap: float,
-    chain: Chain,
-    d: Demands,
-    k: int,
-) -> None:
-    """Cap the speed of a point that moves with a link."""
-    fill_jacobian(link, x, y, z, chain)
-    for i in range(3):
-        for j in range(d.blocks.shape[2]):
-            d.blocks[k, i, j] = chain.jacobian[i, j]
-    d.caps[k] = cap
 
 
 @numba.njit(cache=True)
@@ -336,16 +316,19 @@ def collect(
         link, capsule = chain.shape_link[r], chain.capsules[r]
         for e in range(2):
             x, y, z = capsule[3 * e], capsule[3 * e + 1], capsule[3 * e + 2]
-            _cap_point(link, x, y, z, work.shape_cap[r], chain, d, count)
+            fill_linear(link, x, y, z, chain, d.blocks[count])
+            d.caps[count] = work.shape_cap[r]
             count += 1
     tool = chain.link_position[figures.tool_link]
-    _cap_point(figures.tool_link, tool[0], tool[1], tool[2], tool_cap, chain, d, count)
+    block = d.blocks[count]
+    fill_linear(figures.tool_link, tool[0], tool[1], tool[2], chain, block)
+    d.caps[count] = tool_cap
     if np.isfinite(mouth_axis[0]):
         for j in range(n):
             d.rows[total, j] = -(
-                mouth_axis[0] * chain.jacobian[0, j]
-                + mouth_axis[1] * chain.jacobian[1, j]
-                + mouth_axis[2] * chain.jacobian[2, j]
+                mouth_axis[0] * block[0, j]
+                + mouth_axis[1] * block[1, j]
+                + mouth_axis[2] * block[2, j]
             )
         d.limits[total] = work.gate[GATE_AXIS_SPEED]
         total += 1

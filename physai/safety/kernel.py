@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.body.capsules import closest_points
-from physai.robot.kinematics import Chain, fill_jacobian
+from physai.robot.kinematics import Chain, fill_along
 from physai.types import Array
 
 __all__ = ["Parameter", "approach_rows", "measure_pairs", "permitted_speed"]
@@ -133,7 +133,9 @@ def measure_pairs(
     """Measure every pair of robot shape and person segment that could bind.
 
     Head, face and neck use the gate's speeds instead of the floor. Pairs beyond the
-    horizon are left out, most of them by the spheres around their capsules.
+    horizon are left out, most of them by the spheres around their capsules. So are
+    those that are farther apart than a pair of the same shape and person whose cap they
+    would obey and whose excess they cannot reach: nothing that is filled changes.
 
     Args:
         capsules: (R, 7) of the robot, world [m].
@@ -160,9 +162,11 @@ def measure_pairs(
             closer than 50 mm, distance of the utensil from head or face [m].
 
     Returns:
-        Number of pairs.
+        Number of pairs that are filled; not 0 if anybody is within the horizon.
     """
     count, segments = 0, people.shape[1]
+    # Only then does a larger distance never permit less.
+    ordered = p[4] >= p[3]
     out[0], out[1], out[2], out[3] = -np.inf, -np.inf, 0.0, np.inf
     on_robot, on_person, normal = np.empty(3), np.empty(3), np.empty(3)
     for r in range(capsules.shape[0]):
@@ -172,9 +176,11 @@ def measure_pairs(
         for s in range(segments):
             _bound_capsule(people[q, s], spheres[s])
         reach = p[11] + max(p[3], p[4]) * people_age[q]
+        least = max(0.05, _distance_for(p[8], p) + max(p[3], p[4]) * people_age[q])
         for r in range(capsules.shape[0]):
             arm = spheres[segments]
             _bound_capsule(capsules[r], arm)
+            fastest, enough, obeyed = _fastest_end(velocity[r]), np.inf, np.inf
             for s in range(segments):
                 body, gap = spheres[s], 0.0
                 for i in range(3):
@@ -182,10 +188,15 @@ def measure_pairs(
                 far = reach + arm[3] + body[3]
                 if gap > far * far:
                     continue
+                side = 1 if s < HEAD_SEGMENTS else 0
+                far = enough + arm[3] + body[3]
+                asked = s < 2 and utensil[r] != 0
+                if gap >= far * far and not asked and fastest - obeyed <= out[side]:
+                    continue
                 d = closest_points(
                     capsules[r], people[q, s], on_robot, on_person, normal
                 )
-                if s < 2 and utensil[r] and d < out[3]:
+                if asked and d < out[3]:
                     out[3] = d
                 vh = p[4] if d - p[3] * people_age[q] < p[5] else p[3]
                 effective = d - vh * people_age[q]
@@ -214,12 +225,40 @@ def measure_pairs(
                 near[count, 6] = allowed
                 pair[count, 0], pair[count, 1], pair[count, 2] = r, q, s
                 count += 1
+                if ordered and d < enough:
+                    enough, obeyed = max(d, least) + 1e-9, min(obeyed, cap)
+                if d >= 0.05 and fastest - allowed <= out[side]:
+                    # Whatever its direction, it is not the worst.
+                    continue
                 approach = _approach(capsules[r], velocity[r], on_robot, normal)
-                side = 1 if s < HEAD_SEGMENTS else 0
                 out[side] = max(out[side], approach - allowed)
                 if d < 0.05:
                     out[2] = max(out[2], approach / contact_speed[s])
     return count
+
+
+@numba.njit(cache=True)
+def _distance_for(speed: float, p: Array) -> float:
+    """Return the effective distance from which on a speed is permitted [m].
+
+    The inverse of :func:`permitted_speed` for the faster of the two human speeds.
+    """
+    tr, tj, a, vh = p[0], p[1], p[2], max(p[3], p[4])
+    b = a * tr + vh
+    alone = ((speed + b) ** 2 - b * b) / (2.0 * a)
+    together = vh * tj + speed * (tr + 0.5 * tj)
+    return float(p[6] + vh * tr + max(alone, together))
+
+
+@numba.njit(cache=True)
+def _fastest_end(velocity: Array) -> float:
+    """Return the speed of the faster end point, with room for rounding [m/s].
+
+    No point of the capsule is faster along any direction.
+    """
+    x = velocity[0] ** 2 + velocity[1] ** 2 + velocity[2] ** 2
+    y = velocity[3] ** 2 + velocity[4] ** 2 + velocity[5] ** 2
+    return float(np.sqrt(max(x, y)) + 1e-9)
 
 
 @numba.njit(cache=True)
@@ -269,18 +308,22 @@ def approach_rows(
     Returns:
         Number of rows.
     """
-    written, n = 0, rows.shape[1]
+    written = 0
     for k in range(count):
         r = pair[k, 0]
         if near[k, 6] >= shape_cap[r]:
             continue
-        fill_jacobian(chain.shape_link[r], near[k, 0], near[k, 1], near[k, 2], chain)
-        for j in range(n):
-            rows[written, j] = -(
-                near[k, 3] * chain.jacobian[0, j]
-                + near[k, 4] * chain.jacobian[1, j]
-                + near[k, 5] * chain.jacobian[2, j]
-            )
+        fill_along(
+            chain.shape_link[r],
+            near[k, 0],
+            near[k, 1],
+            near[k, 2],
+            -near[k, 3],
+            -near[k, 4],
+            -near[k, 5],
+            chain,
+            rows[written],
+        )
         limits[written] = near[k, 6]
         segment[written] = pair[k, 2]
         written += 1

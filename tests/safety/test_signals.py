@@ -67,7 +67,11 @@ def permitted(distance, age, spec, truth):
 
 
 def by_hand(robot, spec, state):
-    """Return separation, near speed and contact share of the guard's view."""
+    """Return what the guard's view says of one person.
+
+    Separation, near speed and contact share; the cap of every shape; and the permitted
+    approach of every pair away from the head that permits less than its shape's cap.
+    """
     s = spec.config.separation
     kinematics = Kinematics(robot, BASE)
     kinematics.update(state.actuator_position)
@@ -75,8 +79,9 @@ def by_hand(robot, spec, state):
     speeds = kinematics.capsule_velocity(state.actuator_velocity).copy()
     separation = near = -np.inf
     contact = 0.0
+    caps, limits = [], []
     for shape, capsule in enumerate(capsules):
-        cap = np.inf
+        cap, allowed = np.inf, []
         for segment, body in enumerate(state.people[0]):
             gap, x, y = nearest(capsule, body)
             distance = gap - capsule[6] - body[6]
@@ -89,15 +94,18 @@ def by_hand(robot, spec, state):
             )
             approach = -float(velocity @ (x - y)) / max(gap, 1e-12)
             if segment >= HEAD:
-                separation = max(separation, approach - max(free, s.contact_floor_m_s))
+                allowed.append(max(free, s.contact_floor_m_s))
+                separation = max(separation, approach - allowed[-1])
             if distance < 0.05:
                 contact = max(contact, approach / spec.permitted_contact_speed[segment])
         fast = max(np.linalg.norm(speeds[shape, :3]), np.linalg.norm(speeds[shape, 3:]))
         near = max(near, fast - cap)
-    return separation, near, contact
+        caps.append(cap)
+        limits += [a for a in allowed if a < cap]
+    return separation, near, contact, np.array(caps), np.sort(limits)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(24))
 def test_separation_and_near_speed(robot, spec, seed):
     rng = np.random.default_rng(seed)
     q = robot.home_position + rng.uniform(-0.3, 0.3, 7)
@@ -106,10 +114,17 @@ def test_separation_and_near_speed(robot, spec, seed):
     age = float(rng.uniform(0.0, 0.3))
     state = make_state(robot, q, qd, people=people, people_age_s=np.array([age]))
     signals = measured(spec, state)
-    separation, near, contact = by_hand(robot, spec, state)
+    separation, near, contact, caps, limits = by_hand(robot, spec, state)
     assert signals[Signal.SEPARATION] == pytest.approx(max(separation, -1.0), abs=1e-6)
     assert signals[Signal.NEAR_SPEED] == pytest.approx(max(near, -1.0), abs=1e-6)
     assert signals[Signal.CONTACT_SPEED] == pytest.approx(contact, abs=1e-6)
+    # Pairs that the monitor leaves out change neither caps nor rows.
+    monitor = Monitor(spec, "guard")
+    monitor.update(state)
+    assert monitor.shape_cap[2:] == pytest.approx(caps[2:], abs=1e-6)
+    rows = monitor.row_count
+    body = monitor.work.segment[:rows] >= HEAD
+    assert np.sort(monitor.limits[:rows][body]) == pytest.approx(limits, abs=1e-6)
 
 
 def test_contact_speed_of_a_touching_hand(robot, spec):
@@ -135,7 +150,7 @@ def test_contact_speed_of_a_touching_hand(robot, spec):
         for area in SEGMENT_AREAS[10]
     )
     assert spec.permitted_contact_speed[10] == pytest.approx(slowest)
-    _, _, contact = by_hand(robot, spec, dataclasses.replace(state, people=people))
+    contact = by_hand(robot, spec, dataclasses.replace(state, people=people))[2]
     assert contact > 0.05
     assert signals[Signal.CONTACT_SPEED] == pytest.approx(contact, abs=1e-6)
 

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from physai.config import Config
 from physai.robot.description import Robot
-from physai.robot.kinematics import Kinematics, chain_of, fill_jacobian
+from physai.robot.kinematics import Kinematics, chain_of, fill_along
 from physai.safety.rules import Signal
 from physai.safety.sections.section import (
     Caps,
@@ -233,16 +233,11 @@ def _judge(
             if judges_only:
                 continue
             limit = stopping_speed(distance, deceleration, reaction)
-            fill_jacobian(link, out[0], out[1], out[2], c)
-            fastest = 0.0
+            # A row of the Jacobian is free work space.
+            row, fastest = c.jacobian[0], 0.0
+            fill_along(link, out[0], out[1], out[2], out[3], out[4], out[5], c, row)
             for j in range(velocity_max.shape[0]):
-                # The row's place in the Jacobian is free work space.
-                c.jacobian[3, j] = (
-                    out[3] * c.jacobian[0, j]
-                    + out[4] * c.jacobian[1, j]
-                    + out[5] * c.jacobian[2, j]
-                )
-                fastest += abs(c.jacobian[3, j]) * velocity_max[j]
+                fastest += abs(row[j]) * velocity_max[j]
             if fastest > limit:
-                add_row(rows, row_count, c.jacobian[3], -1.0, limit)
+                add_row(rows, row_count, row, -1.0, limit)
     return -shallowest

@@ -38,6 +38,8 @@ _BOX_COUNT = len(BOX_RULES)
 _FASTEST = int(Parameter.FASTEST)
 
 
+_WALL_GAIN_PER_S = 2.0
+"""Approach to a wall over the way left, at most (project choice)."""
 _LIKELY = 0.02
 """Rows within so much of binding go into the first round of the projection [m/s]."""
 
@@ -188,10 +190,14 @@ def _static_rows(
     minimum: Array,
     maximum: Array,
     floor: float,
+    gain: float,
     rows: Array,
     limits: Array,
 ) -> int:
-    """Rows against walls: the TCP's box and the floor under every shape."""
+    """Rows against walls: the TCP's box and the floor under every shape.
+
+    The approach is at most ``gain`` [1/s] times the way left.
+    """
     count = 0
     tool = chain.link_position[tool_link]
     x, y, z = tool[0], tool[1], tool[2]
@@ -202,7 +208,7 @@ def _static_rows(
                 sign = 1.0 if side else -1.0
                 u, v, w = sign * (axis == 0), sign * (axis == 1), sign * (axis == 2)
                 fill_along(tool_link, x, y, z, u, v, w, chain, rows[count])
-                limits[count] = max(0.0, 2.0 * free)
+                limits[count] = max(0.0, gain * free)
                 count += 1
     for r in range(2, chain.capsules.shape[0]):
         capsule = chain.capsules[r]
@@ -212,7 +218,7 @@ def _static_rows(
             if free < 0.15:
                 link = chain.shape_link[r]
                 fill_along(link, x, y, z, 0.0, 0.0, -1.0, chain, rows[count])
-                limits[count] = max(0.0, 2.0 * free)
+                limits[count] = max(0.0, gain * free)
                 count += 1
     return count
 
@@ -289,6 +295,10 @@ def collect(
         d.upper,
         d.kind,
     )
+    together = reaction
+    for i in range(n):
+        lasts = abs(velocity[i]) / figures.acceleration_max[i]
+        together = max(together, reaction + lasts)
     pairs = work.filled[0]
     for k in range(pairs):
         for j in range(n):
@@ -300,6 +310,8 @@ def collect(
         figures.minimum,
         figures.maximum,
         figures.floor_z_m,
+        # The way left suffices for as long as the fastest joint brakes.
+        min(_WALL_GAIN_PER_S, 1.0 / together),
         d.rows[pairs:],
         d.limits[pairs:],
     )

@@ -179,10 +179,38 @@ def test_every_pair_that_a_joint_speed_could_break_has_a_row(robot):
             for box in boxes:
                 low, high = np.array(box["minimum_m"]), np.array(box["maximum_m"])
                 d = nearest_in_box(capsule, low, high, out)
+                x, n = out[:3].copy(), out[3:].copy()
                 rate = (nearest_in_box(moved, low, high, out) - d) / h
                 broken += -rate > 1e-3 + stopping_speed(d, 2.5, 0.1)
+                for end in (slice(0, 3), slice(3, 6)) if d <= 0.3 else ():
+                    # From the plane that parts the two.
+                    if not np.array_equal(capsule[end], x):
+                        way = d + n @ (capsule[end] - x)
+                        rate = n @ (moved[end] - capsule[end]) / h
+                        broken += -rate > 1e-3 + stopping_speed(way, 2.5, 0.1)
         found = int((rows[:, :-1] @ u > rows[:, -1] + 1e-3).sum())
         assert found == broken
+
+
+def test_fast_joints_leave_an_approach_the_time_that_they_brake(robot):
+    """Joints that stop together stop an approach no sooner than the fastest of them."""
+    caps, values = Caps(7), VolumesValues.model_validate(volumes())
+    section = Volumes(values, robot, False, caps, 0.1)
+    kinematics, signals = Kinematics(robot, BASE), np.zeros(Signal.COUNT)
+    kinematics.update(robot.home_position)
+    limits = []
+    for share in (0.0, 1.0):
+        caps.clear()
+        qd = np.zeros(7)
+        qd[4] = share * robot.velocity_max[4]
+        section.update(make_state(robot, qd=qd), kinematics, signals)
+        limits.append(caps.rows[: caps.row_count[0], -1].copy())
+    lasts = robot.velocity_max[4] / robot.acceleration_max[4]
+    slow = [stopping_speed(d, 2.5, 0.1) for d in np.linspace(0.0, 1.0, 20_001)]
+    for before, after in zip(*limits, strict=True):
+        way = np.interp(before, slow, np.linspace(0.0, 1.0, 20_001))
+        assert after == pytest.approx(min(before, way / (0.1 + lasts)), abs=1e-3)
+    assert (limits[1] < limits[0] - 0.02).any()
 
 
 @pytest.mark.parametrize(

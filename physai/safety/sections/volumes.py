@@ -1,9 +1,12 @@
 """Volumes: boxes in the world that no shape of the robot enters.
 
 A row per volume and shape keeps the approach to the box below the speed that stops
-before it, v Tr + v^2 / 2a = way left (soft axes of ISO 10218-1 5.12.3). Inside, only
-the way out is open. A pair asks for a row unless no joint speed that the robot has could
-break it.
+before it, v Tr + v^2 / 2a = way left (soft axes of ISO 10218-1 5.12.3). Where joints
+come to rest together, a slow approach that fast joints make up between them lasts as long
+as the fastest of them brakes, so that the way left must suffice for that too. Inside, only
+the way out is open. Near a box both ends of a shape also keep their distance from the
+plane that parts the two, since the nearest point may leap along a shape that turns. No row
+is asked for that no joint speed of the robot could break.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ __all__ = ["VolumeConfig", "Volumes", "VolumesValues", "nearest_in_box"]
 Integers = npt.NDArray[np.int64]
 Point = tuple[float, float, float]
 
+_ENDS_M = 0.3
+"""Farther away ends need no rows yet: they may come at about a metre per second (project
+choice)."""
 _HALVINGS = 20
 """Of a capsule's axis: a millionth of its length."""
 
@@ -171,7 +177,7 @@ class Volumes(Section):
         self._kind = caps.kind("keep_out")
         self._order = np.array(shapes, dtype=np.int64)
         if not truth_view:
-            caps.reserve(len(shapes) * len(self._low))
+            caps.reserve(3 * len(shapes) * len(self._low))
 
     def update(self, state: State, kinematics: Kinematics, signals: Array) -> None:
         """Ask for rows toward the volumes; tell how deep a shape is in one."""
@@ -186,6 +192,8 @@ class Volumes(Section):
             self._deceleration,
             self.reaction_time_s,
             self.truth_view,
+            state.actuator_velocity,
+            self.robot.acceleration_max,
             self.robot.velocity_max,
             caps.rows,
             caps.row_count,
@@ -204,11 +212,13 @@ def _judge(
     deceleration: float,
     reaction: float,
     judges_only: bool,
+    velocity: Array,
+    acceleration_max: Array,
     velocity_max: Array,
     rows: Array,
     row_count: Integers,
 ) -> float:
-    """Ask for a row per pair that could bind; return how deep a shape is inside [m].
+    """Ask for the rows that could bind; return how deep a shape is inside [m].
 
     Args:
         size: Of the robot's kinematics.
@@ -219,12 +229,19 @@ def _judge(
         deceleration: [m/s2].
         reaction: Tr [s].
         judges_only: Ask for no row.
+        velocity: (n,) of the actuators.
+        acceleration_max: (n,) of the actuators.
         velocity_max: (n,) of the actuators.
         rows: Of :class:`Caps`, with ``row_count``.
         row_count: The same.
     """
     c, out = chain_of(buffer, size), np.empty(6)
-    shallowest = np.inf
+    # A row of the Jacobian is free work space.
+    row = c.jacobian[0]
+    shallowest, together = np.inf, reaction
+    for j in range(velocity.shape[0]):
+        lasts = abs(velocity[j]) / acceleration_max[j]
+        together = max(together, reaction + lasts)
     for k in range(shapes.shape[0]):
         capsule, link = c.capsules[shapes[k]], c.shape_link[shapes[k]]
         for v in range(low.shape[0]):
@@ -232,12 +249,25 @@ def _judge(
             shallowest = min(shallowest, distance)
             if judges_only:
                 continue
-            limit = stopping_speed(distance, deceleration, reaction)
-            # A row of the Jacobian is free work space.
-            row, fastest = c.jacobian[0], 0.0
-            fill_along(link, out[0], out[1], out[2], out[3], out[4], out[5], c, row)
-            for j in range(velocity_max.shape[0]):
-                fastest += abs(row[j]) * velocity_max[j]
-            if fastest > limit:
-                add_row(rows, row_count, row, -1.0, limit)
+            x, y, z = out[0], out[1], out[2]
+            # The nearest point, then the ends.
+            for e in range(-1, 2):
+                way = distance
+                if e >= 0:
+                    if distance > _ENDS_M:
+                        break
+                    p, q, s = capsule[3 * e], capsule[3 * e + 1], capsule[3 * e + 2]
+                    if p == out[0] and q == out[1] and s == out[2]:
+                        continue
+                    x, y, z = p, q, s
+                    way += out[3] * (x - out[0]) + out[4] * (y - out[1])
+                    way += out[5] * (z - out[2])
+                limit = stopping_speed(way, deceleration, reaction)
+                limit = min(limit, max(0.0, way) / together)
+                fill_along(link, x, y, z, out[3], out[4], out[5], c, row)
+                fastest = 0.0
+                for j in range(velocity_max.shape[0]):
+                    fastest += abs(row[j]) * velocity_max[j]
+                if fastest > limit:
+                    add_row(rows, row_count, row, -1.0, limit)
     return -shallowest

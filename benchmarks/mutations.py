@@ -39,6 +39,9 @@ FIRST = (
     "tests/safety/test_scorer.py",
     "tests/safety/test_volumes.py",
     "tests/safety/test_heavy_sections.py",
+    "tests/safety/test_crossing.py",
+    "tests/safety/test_traffic.py",
+    "tests/safety/test_liveness.py",
     "tests/contract/test_guard.py",
 )
 """Most mutations fall here; what survives is given to the rest."""
@@ -157,6 +160,11 @@ def mutate_demands(what: str) -> None:
             d.caps[: caps - 1] = 2.0 * d.caps[: caps - 1] + 0.05
         elif what == "tool speed off":
             d.caps[caps - 1] = 1e6
+        elif what == "box joint_acceleration":
+            # What is neither at an end, nor near a person, nor capped by a section.
+            fastest = 0.98 * self.monitor.spec.robot.velocity_max
+            free = d.kind == BOX_RULES.index("joint_velocity")
+            d.lower[free], d.upper[free] = -fastest[free], fastest[free]
         elif what.startswith("box "):
             for i, kind in enumerate(d.kind.tolist()):
                 if kind == BOX_RULES.index(what[4:]):

@@ -358,3 +358,17 @@ def test_an_old_track_permits_less(robot, spec):
     young, aged = (guard.monitor.shape_cap for guard in guards)
     free = young > spec.config.separation.near_speed_m_s
     assert free.any() and (aged[free] < young[free]).all()
+
+
+def test_into_an_open_mouth_the_spoon_is_as_slow_as_the_gate_permits(robot, spec):
+    """min(lip speed, 2 / s times the way to the greatest depth), along the axis alone."""
+    gate, guard = spec.config.gate, Guard(spec)
+    guard.monitor.update(beside_the_face(robot))
+    jacobian = guard.monitor.kinematics.tool_jacobian()[:3].copy()
+    asked = make_command(np.linalg.pinv(jacobian) @ np.array([0.04, 0.0, 0.0]))
+    sent, decision = guard.certify(beside_the_face(robot), asked)
+    assert guard.monitor.gate_exempt and decision.rule == "face_gate"
+    speed = jacobian @ sent.actuator_velocity
+    permitted = min(gate.lip_speed_m_s, 2.0 * (0.06 + gate.maximum_depth_m))
+    assert speed[0] == pytest.approx(permitted, abs=1e-6)
+    assert np.abs(speed[1:]).max() < 1e-3

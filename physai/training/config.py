@@ -8,16 +8,31 @@ from pydantic import Field
 
 from physai.config import Config
 
-__all__ = ["DemonstrationConfig", "EvaluationConfig", "TrainConfig", "VectorConfig"]
+__all__ = [
+    "ConstraintConfig",
+    "DemonstrationConfig",
+    "EvaluationConfig",
+    "TrainConfig",
+    "VectorConfig",
+]
 
 Count = Annotated[int, Field(ge=1)]
+Gain = Annotated[float, Field(ge=0.0)]
 
 
 class VectorConfig(Config):
     """How many environments collect experience, and where they run."""
 
     environments: Count = 2
-    kind: Literal["dummy", "subprocess"] = "subprocess"
+    kind: Literal["shared", "subprocess", "dummy"] = "shared"
+    """``shared``: a few processes with several environments each, memory shared with the
+    learner; ``subprocess`` and ``dummy`` are Stable-Baselines3's own: a process per
+    environment, and a plain loop."""
+    processes: Annotated[int, Field(ge=0)] | None = None
+    """Of the kind ``shared``, beside the learner's: one per core if not given."""
+    share_here: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Of the kind ``shared``: share of the environments that the learner's own process
+    steps instead of waiting."""
 
 
 class DemonstrationConfig(Config):
@@ -48,6 +63,35 @@ class EvaluationConfig(Config):
     """Suite to judge the final bundle with; empty for none."""
 
 
+class ConstraintConfig(Config):
+    """Section ``constraint`` of a training."""
+
+    budget: Annotated[float, Field(ge=0.0)]
+    """Mean cost of an episode that is permitted."""
+    proportional: Gain = 0.1
+    """Gain on the smoothed excess, per unit of cost."""
+    integral: Gain = 0.01
+    """Gain on the summed excess. With it alone the multiplier is that of plain gradient
+    ascent, and this is its learning rate."""
+    derivative: Gain = 0.01
+    """Gain on how much the smoothed cost has risen over ``delay`` updates."""
+    smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.95
+    """Weight of the past in the exponential averages."""
+    delay: Count = 10
+    start: Gain = 0.0
+    """The multiplier before the first update."""
+    maximum: Annotated[float, Field(gt=0.0)] = 100.0
+    critic_layers: tuple[Count, ...] = (64, 64)
+    """Of the cost critic, on-policy."""
+    critic_learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
+    critic_epochs: Count = 10
+    critic_batch_size: Count = 256
+    discount: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """Of the cost in its critic; the algorithm's gamma if not given."""
+    episodes_per_update: Count = 10
+    """Off-policy: the multiplier moves after so many episodes."""
+
+
 class TrainConfig(Config):
     """A training run; names of hyper-parameters are Stable-Baselines3's own."""
 
@@ -62,6 +106,8 @@ class TrainConfig(Config):
     normalize_observation: bool = True
     normalize_reward: bool = True
     vector: VectorConfig = VectorConfig()
+    constraint: ConstraintConfig | None = None
+    """A budget for the mean cost of an episode; none leaves cost to the reward."""
     demonstrations: DemonstrationConfig = DemonstrationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint_every_steps: Count = 20_000

@@ -12,6 +12,7 @@ bundle/            the exported policy
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -49,6 +50,8 @@ from physai.training.checkpoint import (
 from physai.training.config import TrainConfig
 from physai.training.curves import draw_curves
 from physai.training.finish import finish_run
+from physai.training.lagrangian import constrained
+from physai.training.vector import SharedVectorEnv
 
 __all__ = ["algorithms", "load_config", "train"]
 
@@ -250,9 +253,14 @@ def _environment(
 
 
 def _make_vector(config: TrainConfig) -> tuple[VecEnv, VecNormalize | None]:
-    makers = [_environment(config, rank) for rank in range(config.vector.environments)]
+    plan = config.vector
+    makers = [_environment(config, rank) for rank in range(plan.environments)]
     vector: VecEnv
-    if config.vector.kind == "subprocess" and len(makers) > 1:
+    if plan.kind == "shared":
+        cores = len(os.sched_getaffinity(0))
+        processes = cores if plan.processes is None else plan.processes
+        vector = SharedVectorEnv(makers, processes, plan.share_here)
+    elif plan.kind == "subprocess":
         vector = SubprocVecEnv(makers, start_method="spawn")
     else:
         vector = DummyVecEnv(makers)
@@ -281,8 +289,12 @@ def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgori
             "device cuda was asked for, but no CUDA device is present; "
             "use --device auto or cpu"
         )
+    algorithm = algorithms()[config.algorithm]
+    more: dict[str, Any] = {}
+    if config.constraint is not None:
+        algorithm, more = constrained(algorithm), {"constraint": config.constraint}
     try:
-        return algorithms()[config.algorithm](
+        return algorithm(
             config.policy,
             vector,
             seed=config.seed,
@@ -290,6 +302,7 @@ def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgori
             tensorboard_log=str(folder / "tensorboard"),
             policy_kwargs=policy_kwargs or None,
             verbose=0,
+            **more,
             **config.hyperparameters,
         )
     except (TypeError, ValueError, AssertionError, AttributeError) as error:

@@ -24,7 +24,7 @@ TINY = [
     "demonstrations.dagger_rounds=0",
     "demonstrations.epochs=1",
     "hyperparameters={n_steps: 64, batch_size: 64, n_epochs: 1}",
-    "vector={environments: 1, kind: dummy}",
+    "vector={environments: 1, processes: 0}",
     "evaluation={every_steps: 100000, episodes: 1, final_episodes: 1}",
     "total_steps=64",
 ]

@@ -28,7 +28,7 @@ TINY = [
     "hyperparameters.n_steps=256",
     "hyperparameters.batch_size=64",
     "hyperparameters.n_epochs=2",
-    "vector={environments: 1, kind: dummy}",
+    "vector={environments: 1, processes: 0}",
     "evaluation={every_steps: 100000, episodes: 1, final_episodes: 2}",
     "checkpoint_every_steps=256",
 ]
@@ -200,6 +200,16 @@ def test_a_damaged_checkpoint_is_one_sentence(
         (["care_feeding", "--set=policy=FooPolicy"], "FooPolicy"),
         (["care_feeding", "--set=evaluation.suite=nope"], "care_feeding_quick"),
         (["care_feeding", "--out=/proc/nowhere"], "cannot be written"),
+        (["care_feeding", "--set=constraint.budgets=1"], "budget"),
+        (
+            [
+                "care_feeding",
+                "--set=algorithm=RecurrentPPO",
+                "--set=policy=MlpLstmPolicy",
+                "--set=constraint={budget: 1}",
+            ],
+            "constraint: RecurrentPPO is not supported",
+        ),
     ],
 )
 def test_what_cannot_run_is_one_sentence(

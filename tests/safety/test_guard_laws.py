@@ -279,3 +279,29 @@ def test_every_intervention_names_rule_limit_and_source(robot, guard):
     index = guard.spec.rule_names.index(decision.rule)
     assert guard.spec.config.rules[index].limit.source in decision.sentence
     assert decision.sentence_ja
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (np.zeros(7), 0.0, -1, {}),
+        (np.full(7, np.nan), 0.0, 1, {}),
+        (np.full(7, 0.1), 0.0, 4, {}),
+    ],
+    ids=["infeasible", "not a number", "cycled"],
+)
+def test_a_solver_that_gives_up_means_standstill(robot, spec, monkeypatch, answer):
+    """What the quadratic program cannot answer is answered with no motion."""
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        q = rng.uniform(robot.position_min + 0.1, robot.position_max - 0.1)
+        state = make_state(robot, q, people=person(6.0))
+        asked = make_command(rng.uniform(-1.0, 1.0, 7))
+        solved, decision = Guard(spec).certify(state, asked)
+        if decision.rule == "workspace" and decision.action is Action.LIMIT:
+            break
+    assert np.abs(solved.actuator_velocity).max() > 1e-3, "a case for the program"
+    monkeypatch.setattr("physai.safety.filter.daqp.solve", lambda *given: answer)
+    sent, decision = Guard(spec).certify(state, asked)
+    assert not sent.actuator_velocity.any()
+    assert decision.action is Action.STOP2 and decision.intervened

@@ -141,10 +141,12 @@ def _checkers() -> dict[str, tuple[Callable[[Path], Any], Any]]:
 
 
 def _check_train(path: Path) -> Any:
-    from physai.config import load
-    from physai.training.config import TrainConfig
+    from physai.config import parse
+    from physai.training.config import TrainConfig, read_training, with_schedules
 
-    return load(TrainConfig, path)
+    config = parse(TrainConfig, read_training(path), str(path))
+    with_schedules(config.hyperparameters)
+    return config
 
 
 def _check_governance(path: Path) -> Any:

@@ -47,7 +47,7 @@ from physai.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from physai.training.config import TrainConfig
+from physai.training.config import TrainConfig, read_training, with_schedules
 from physai.training.curves import draw_curves
 from physai.training.finish import finish_run
 from physai.training.lagrangian import constrained
@@ -86,7 +86,7 @@ def load_config(
         ConfigError: If it is wrong, in one sentence.
     """
     path = content.find("train", name)
-    value = configuration.override(content.load_yaml(path), settings, str(path))
+    value = configuration.override(read_training(path), settings, str(path))
     if seed is not None:
         value["seed"] = seed
     if device is not None:
@@ -303,7 +303,7 @@ def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgori
             policy_kwargs=policy_kwargs or None,
             verbose=0,
             **more,
-            **config.hyperparameters,
+            **with_schedules(config.hyperparameters),
         )
     except (TypeError, ValueError, AssertionError, AttributeError) as error:
         # The library checks its parameters in its own ways; all mean a wrong config.

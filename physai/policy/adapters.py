@@ -2,8 +2,9 @@
 
 A name of this list is turned into a checked policy: a bundle (folder or zip, by path
 or name), a run folder, an ``.onnx`` file with its contract beside it, a scripted policy
-of the environment, ``module:factory``, ``ws://...``; and, because it is a pickle and
-runs code, a Stable-Baselines3 ``.zip`` only when the caller trusts it.
+of the environment, ``module:factory``, ``ws://...``; and, because they are programs that
+run here, a Stable-Baselines3 ``.zip``, or a TorchScript ``.pt`` with its contract beside
+it, only when the caller trusts them.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ __all__ = ["SCRIPTED", "LoadedPolicy", "load_policy", "open_bundle"]
 SCRIPTED = ("expert", "random", "random_white", "zero", "adversary")
 """Names that are asked of the environment."""
 
-# Only the training package imports Stable-Baselines3, so it is named, not imported.
+# Only the training package imports Stable-Baselines3 and torch: named, not imported.
 _SB3_LOADER = "physai.training.adapters:load_sb3"
+_TORCHSCRIPT_LOADER = "physai.training.adapters:load_torchscript"
 
 
 class LoadedPolicy(CheckedPolicy):
@@ -84,11 +86,11 @@ def load_policy(
 
     Args:
         spec: Bundle folder or zip, name under ``policies/``, run folder, ``.onnx``,
-            SB3 ``.zip``, ``expert``, ``random``, ``zero``, ``adversary``,
+            SB3 ``.zip``, TorchScript ``.pt``, ``expert``, ``random``, ``zero``, ``adversary``,
             ``module:factory`` (called with the environment) or ``ws://...``.
         env: Environment or cycle that it is for; needed by scripted policies and, to
             check that they fit, wanted by all.
-        trust: Accept what can run code (an SB3 zip) or is not signed by a trusted key.
+        trust: Accept what can run code (an SB3 zip, TorchScript) or is not signed by a trusted key.
         seed: Seed of a scripted policy.
         deadline_s: Deadline of a remote policy [s]; None takes half a period.
         trusted: Trusted keys by id; None takes the site's and the person's own.
@@ -115,6 +117,8 @@ def load_policy(
         raise ContentError(f'no policy "{text}": {suggest(text, known)}')
     if path.suffix == ".onnx":
         return _onnx(path, world)
+    if path.suffix == ".pt":
+        return _torchscript(path, world, trust)
     if path.is_file() and _is_sb3(path):
         return _sb3(path, world, trust)
     bundle = open_bundle(path, trusted, require_signature=not trust)
@@ -149,7 +153,7 @@ def _path(text: str) -> Path | None:
     path = Path(text)
     if path.exists():
         return path
-    if path.suffix in (".onnx", ".zip") or text.endswith("/"):
+    if path.suffix in (".onnx", ".pt", ".zip") or text.endswith("/"):
         raise ContentError(f"{text}: there is no such file")
     return content.names("policies").get(text.removeprefix("policies/"))
 
@@ -167,6 +171,43 @@ def _from_bundle(bundle: Bundle, world: Any) -> LoadedPolicy:
 
 
 def _onnx(path: Path, world: Any) -> LoadedPolicy:
+    contract, model = _with_contract(path)
+    _check(contract, world, str(path))
+    policy = OnnxPolicy(model, contract, str(path))
+    return LoadedPolicy(
+        policy,
+        name=path.stem,
+        digest=policy_digest(model, contract),
+        observation_size=policy.observation_size,
+        action_size=policy.action_size,
+    )
+
+
+def _torchscript(path: Path, world: Any, trust: bool) -> LoadedPolicy:
+    if not trust:
+        raise RefusedError(
+            f"{path}: is TorchScript, a program that would run here; if you made it "
+            "yourself, say --trust, or better: export it to ONNX"
+        )
+    contract, model = _with_contract(path)
+    _check(contract, world, str(path))
+    load = _named(_TORCHSCRIPT_LOADER, "a TorchScript file")
+    return LoadedPolicy(
+        load(path, contract),
+        name=path.stem,
+        digest=policy_digest(model, contract),
+        observation_size=len(contract.observation_names),
+        action_size=len(contract.action_names),
+    )
+
+
+def _with_contract(path: Path) -> tuple[PolicyContract, bytes]:
+    """Read a model and the contract beside it.
+
+    Raises:
+        ContractError: If there is none, or it is wrong.
+        BundleError: If a file cannot be read.
+    """
     beside = path.with_suffix(".json")
     if not beside.is_file():
         raise ContractError(
@@ -179,16 +220,23 @@ def _onnx(path: Path, world: Any) -> LoadedPolicy:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not JSON"
         raise BundleError(f"{path}: cannot be read ({reason})") from None
-    contract = PolicyContract.from_json(value, str(beside))
-    _check(contract, world, str(path))
-    policy = OnnxPolicy(model, contract, str(path))
-    return LoadedPolicy(
-        policy,
-        name=path.stem,
-        digest=policy_digest(model, contract),
-        observation_size=policy.observation_size,
-        action_size=policy.action_size,
-    )
+    return PolicyContract.from_json(value, str(beside)), model
+
+
+def _named(loader: str, what: str) -> Callable[..., Policy]:
+    """Return a loader of the training package.
+
+    Raises:
+        MissingExtraError: If what it needs is not installed.
+    """
+    module, _, function = loader.partition(":")
+    try:
+        load: Callable[..., Policy] = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("physai"):
+            raise
+        raise MissingExtraError("train", what) from None
+    return load
 
 
 def _sb3(path: Path, world: Any, trust: bool) -> LoadedPolicy:
@@ -197,19 +245,12 @@ def _sb3(path: Path, world: Any, trust: bool) -> LoadedPolicy:
             f"{path}: is a Stable-Baselines3 file, a pickle that can run any code; if "
             "you made it yourself, say --trust, or better: export a bundle"
         )
-    module, _, function = _SB3_LOADER.partition(":")
-    try:
-        load: Callable[..., Policy] = getattr(importlib.import_module(module), function)
-        facts = _facts(world)
-        policy = load(
-            path,
-            len(facts["observation_names"]) if facts else None,
-            len(facts["action_names"]) if facts else None,
-        )
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("physai"):
-            raise
-        raise MissingExtraError("train", "a Stable-Baselines3 file") from None
+    facts = _facts(world)
+    policy = _named(_SB3_LOADER, "a Stable-Baselines3 file")(
+        path,
+        len(facts["observation_names"]) if facts else None,
+        len(facts["action_names"]) if facts else None,
+    )
     return _sized(policy, world, path.stem, digest_file(path))
 
 

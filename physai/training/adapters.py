@@ -1,19 +1,21 @@
-"""A Stable-Baselines3 zip as a policy; called only for a trusted file."""
+"""A Stable-Baselines3 zip, or TorchScript, as a policy; only for a trusted file."""
 
 from __future__ import annotations
 
 import functools
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from physai.errors import BundleError, ContractError
-from physai.policy.policy import FloatArray, FunctionPolicy, Policy
+from physai.policy.policy import FloatArray, FunctionPolicy, Policy, PolicyContract
 from physai.training.train import algorithms
 
-__all__ = ["load_sb3"]
+__all__ = ["load_sb3", "load_torchscript"]
 
 
 def load_sb3(
@@ -59,6 +61,50 @@ def load_sb3(
                     )
             return FunctionPolicy(functools.partial(_predict, model))
     raise BundleError(f"{path}: no algorithm of Stable-Baselines3 can load it")
+
+
+def load_torchscript(path: Path, contract: PolicyContract) -> Policy:
+    """Load a TorchScript module, which is a program: trust it first.
+
+    Args:
+        path: The file.
+        contract: What it was made for: a module that maps a float32 tensor of the shape
+            (1, observations) to one of the shape (1, actions).
+
+    Raises:
+        BundleError: If it is no such module.
+    """
+    try:
+        with warnings.catch_warnings():
+            # The format is deprecated in favour of torch.export; its files are there.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module: Any = torch.jit.load(  # type: ignore[no-untyped-call]
+                str(path), map_location="cpu"
+            ).eval()
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BundleError(f"{path}: is no TorchScript module ({reason})") from None
+    sizes = len(contract.observation_names), len(contract.action_names)
+
+    def act(observation: FloatArray) -> FloatArray:
+        with torch.no_grad():
+            given = torch.as_tensor(observation, dtype=torch.float32)[None]
+            action = module(given)
+        return np.asarray(action[0], dtype=np.float32)
+
+    try:
+        shape = act(np.zeros(sizes[0], dtype=np.float32)).shape
+    except Exception as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise BundleError(
+            f"{path}: does not map {sizes[0]} numbers to {sizes[1]} ({reason})"
+        ) from None
+    if shape != (sizes[1],):
+        raise BundleError(
+            f"{path}: maps {sizes[0]} numbers to the shape {shape}, its contract names "
+            f"{sizes[1]} actions"
+        )
+    return FunctionPolicy(act)
 
 
 def _predict(model: Any, observation: FloatArray) -> FloatArray:

@@ -106,6 +106,39 @@ def test_a_pickle_needs_trust(tmp_path: Path) -> None:
         load_policy(path)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.export:DeprecationWarning")
+def test_torchscript_needs_trust_and_a_contract_that_it_keeps(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Double(torch.nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self, size: int) -> None:
+            super().__init__()
+            self.size = size
+
+        def forward(self, observation: torch.Tensor) -> torch.Tensor:
+            return 2.0 * observation[:, : self.size]
+
+    path = tmp_path / "p.pt"
+    torch.jit.save(torch.jit.script(Double(3)), str(path))
+    with pytest.raises(RefusedError, match="TorchScript, a program"):
+        load_policy(path, World())
+    with pytest.raises(ContractError, match=r"no contract beside it \(p.json\)"):
+        load_policy(path, World(), trust=True)
+    path.with_suffix(".json").write_text(json.dumps(contract().to_json()))
+    policy = load_policy(path, World(), trust=True)
+    policy.reset()
+    np.testing.assert_allclose(policy.act(OBSERVATION), 2.0 * OBSERVATION[:3])
+    assert policy.name == "p" and policy.contract is None
+    torch.jit.save(torch.jit.script(Double(2)), str(path))
+    with pytest.raises(BundleError, match="its contract names 3 actions"):
+        load_policy(path, World(), trust=True)
+    path.write_bytes(b"no module")
+    with pytest.raises(BundleError, match="is no TorchScript module"):
+        load_policy(path, World(), trust=True)
+    with pytest.raises(ContentError, match="no such file"):
+        load_policy("none.pt")
+
+
 def test_scripted_policies_are_the_environments_own() -> None:
     policy = load_policy("expert", World())
     np.testing.assert_array_equal(policy.act(OBSERVATION), np.ones(3))

@@ -70,7 +70,7 @@ def finish_run(
     contract = _contract(config, env)
     key = signing_key()
     training = {
-        "config_digest": content.digest_value(config.model_dump(mode="json")),
+        "config_digest": content.digest_value(config.distinctive()),
         "algorithm": config.algorithm,
         "seed": config.seed,
         "steps": int(model.num_timesteps),

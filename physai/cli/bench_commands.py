@@ -56,8 +56,7 @@ def register(commands: Any) -> None:
         "--only",
         nargs="+",
         metavar="ID",
-        help="environments of --tasks and --cost; of --tasks, the others keep their "
-        "rows in --out",
+        help="environments of --tasks and --cost; the others keep their rows in --out",
     )
     parser.add_argument(
         "--faults",
@@ -128,6 +127,7 @@ def bench(options: argparse.Namespace) -> int:
             options.count or 60,
             options.workers,
             progress=not options.json,
+            kept=_earlier_rows(options.out),
         )
         result["environment"] = environment_record()
     elif options.faults is not None:

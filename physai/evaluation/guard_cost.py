@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from physai.evaluation.statistics import clopper_pearson
+from physai.provenance import git_revision
 from physai.tasks import registry
 from physai.types import Action
 
@@ -72,6 +73,7 @@ def measure_guard_cost(
     workers: int = 2,
     *,
     progress: bool = True,
+    kept: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Run every task's expert in nominal scenarios, guard off and on.
 
@@ -80,9 +82,11 @@ def measure_guard_cost(
         episodes: Per environment and guard mode.
         workers: Processes, one environment each.
         progress: Show a bar on stderr when it is a terminal.
+        kept: Rows of an earlier table, for the environments that are not run.
 
     Returns:
-        JSON values: ``tasks``, one row each, and ``lines``, what a person reads.
+        JSON values: ``tasks``, one row each with the revision that it is of, and
+        ``lines``, what a person reads.
     """
     from tqdm import tqdm
 
@@ -93,6 +97,9 @@ def measure_guard_cost(
     ) as pool:
         done = pool.map(_measure, chosen, [episodes] * len(chosen))
         rows = list(tqdm(done, total=len(chosen), disable=not shown))
+    revision = git_revision()
+    made = {row["id"]: {**row, "git_revision": revision} for row in rows}
+    rows = list({**{row["id"]: row for row in kept}, **made}.values())
     return {"tasks": rows, "lines": _lines(rows)}
 
 

@@ -7,10 +7,29 @@ from physai.evaluation.guard_cost import measure_guard_cost
 from physai.tasks import registry
 
 
+_ROW = {
+    "success_off": {"share": 1.0},
+    "success_on": {"share": 1.0},
+    "time_ratio": 1.0,
+    "needless_stops_per_hour": 0.0,
+    "share_of_time_held": 0.0,
+    "share_of_time_changed": 0.0,
+    "stops_per_hour": {},
+}
+
+
 @pytest.mark.slow
 def test_a_row_tells_what_the_guard_costs() -> None:
-    result = measure_guard_cost(["physai/CareFeeding-v0"], 3, 1, progress=False)
-    (row,) = result["tasks"]
+    earlier = [
+        {"id": "physai/CareFeeding-v0", "success_on": None},
+        {**_ROW, "id": "physai/ConstructionHaul-v0"},
+    ]
+    result = measure_guard_cost(
+        ["physai/CareFeeding-v0"], 3, 1, progress=False, kept=earlier
+    )
+    row, kept = result["tasks"]
+    assert kept == earlier[1], "what is not run keeps its row"
+    assert row["git_revision"] is None or len(row["git_revision"]) >= 40
     assert row["success_off"]["share"] == row["success_on"]["share"] == 1.0
     assert row["lost_points"] == 0.0 and row["needless_stops_per_hour"] == 0.0
     assert 0.9 < row["time_ratio"] < 1.5

@@ -6,7 +6,6 @@ from physai.evaluation import guard_cost
 from physai.evaluation.guard_cost import measure_guard_cost
 from physai.tasks import registry
 
-
 _ROW = {
     "success_off": {"share": 1.0},
     "success_on": {"share": 1.0},

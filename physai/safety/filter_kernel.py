@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from physai.robot.kinematics import Chain, chain_of, fill_along, fill_linear
 from physai.safety.buffers import figures_of, work_of
-from physai.safety.kernel import Parameter
+from physai.safety.kernel import Parameter, time_to_rest
 from physai.safety.measurement import GATE_AXIS_SPEED
 from physai.types import Array
 
@@ -133,6 +133,7 @@ def _box(
     acceleration_max: Array,
     first_braked: int,
     braking_time: float,
+    together: float,
     dt: float,
     reaction: float,
     cap_lower: Array,
@@ -146,16 +147,13 @@ def _box(
 
     The range uses half the acceleration for v = sqrt(2 a x) and what the joint still
     covers during the reaction. Joints may brake together, so that the way of a joint
-    also suffices for as long as the slowest of them needs. Bounds of range and speed win
+    also suffices for as long as the slowest of them needs, ``together``. Bounds of range and speed win
     over acceleration: a joint at its end must stop whatever that asks for. Acceleration
     counts from the command before, or from the reading where the drive has not followed:
     a command that ran ahead of one joint would hold up the braking of the others. From
     ``first_braked`` on, joints keep to what they can brake together near a person; caps
     are the sections'.
     """
-    together = 0.0
-    for i in range(position.shape[0]):
-        together = max(together, abs(velocity[i]) / acceleration_max[i])
     for i in range(position.shape[0]):
         limit, kind[i] = 0.98 * velocity_max[i], 1
         if i >= first_braked and acceleration_max[i] * braking_time < limit:
@@ -274,6 +272,7 @@ def collect(
         demands_of(demands_buffer, demands_size),
     )
     n = d.rows.shape[1]
+    together = time_to_rest(velocity, figures.acceleration_max)
     # A base stops by the closed form of the separation, which its rows have.
     braked = n if work.filled[2] == 0 else 2 if chain.actuator[0] >= 0 else 0
     _box(
@@ -286,6 +285,7 @@ def collect(
         figures.acceleration_max,
         braked,
         braking_time,
+        together,
         1.0 / figures.control_hz,
         reaction,
         cap_lower,
@@ -295,10 +295,6 @@ def collect(
         d.upper,
         d.kind,
     )
-    together = reaction
-    for i in range(n):
-        lasts = abs(velocity[i]) / figures.acceleration_max[i]
-        together = max(together, reaction + lasts)
     pairs = work.filled[0]
     for k in range(pairs):
         for j in range(n):
@@ -311,7 +307,7 @@ def collect(
         figures.maximum,
         figures.floor_z_m,
         # The way left suffices for as long as the fastest joint brakes.
-        min(_WALL_GAIN_PER_S, 1.0 / together),
+        min(_WALL_GAIN_PER_S, 1.0 / (reaction + together)),
         d.rows[pairs:],
         d.limits[pairs:],
     )

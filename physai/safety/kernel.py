@@ -16,7 +16,13 @@ from physai.body.capsules import closest_points
 from physai.robot.kinematics import Chain, fill_along
 from physai.types import Array
 
-__all__ = ["Parameter", "approach_rows", "measure_pairs", "permitted_speed"]
+__all__ = [
+    "Parameter",
+    "approach_rows",
+    "measure_pairs",
+    "permitted_speed",
+    "time_to_rest",
+]
 
 HEAD_SEGMENTS = 3
 """Segments 0, 1, 2 are head, face and neck."""
@@ -76,6 +82,20 @@ def permitted_speed(distance: float, human_speed: float, p: Array) -> float:
     closed = -b + np.sqrt(b * b + 2.0 * a * free)
     together = (free - human_speed * tj) / (tr + 0.5 * tj)
     return float(max(0.0, min(closed, together)))
+
+
+@numba.njit(cache=True)
+def time_to_rest(velocity: Array, acceleration_max: Array) -> float:
+    """Return in which time actuators that brake together all rest [s].
+
+    Args:
+        velocity: (n,) [rad/s or m/s].
+        acceleration_max: (n,) [rad/s2 or m/s2].
+    """
+    longest = 0.0
+    for i in range(velocity.shape[0]):
+        longest = max(longest, abs(velocity[i]) / acceleration_max[i])
+    return longest
 
 
 @numba.njit(cache=True)

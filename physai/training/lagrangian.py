@@ -19,8 +19,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.torch_layers import create_mlp
@@ -194,7 +195,7 @@ class _OnPolicy(OnPolicyAlgorithm):
 
     def _returns_of_costs(
         self, features: torch.Tensor
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return (T, n) advantages and returns of the cost, by its critic."""
         steps, count = len(self._step_costs), self.n_envs
         discount = self.constraint.discount or self.gamma
@@ -212,20 +213,17 @@ class _OnPolicy(OnPolicyAlgorithm):
             with torch.no_grad():
                 beyond = float(self.cost_critic(self._features(one)))
             costs[step, i] += discount * beyond
-        starts = self.rollout_buffer.episode_starts
-        advantages, gain = np.zeros((steps, count)), np.zeros(count)
-        for step in reversed(range(steps)):
-            if step == steps - 1:
-                goes_on, after = 1.0 - self._ends, following
-            else:
-                goes_on, after = 1.0 - starts[step + 1], values[step + 1]
-            error = costs[step] + discount * after * goes_on - values[step]
-            gain = error + discount * self.gae_lambda * goes_on * gain
-            advantages[step] = gain
-        return advantages, advantages + values
+        box = spaces.Box(0.0, 1.0, (1,))
+        buffer = RolloutBuffer(
+            steps, box, box, "cpu", self.gae_lambda, discount, self.n_envs
+        )
+        buffer.rewards[:], buffer.values[:] = costs, values
+        buffer.episode_starts[:] = self.rollout_buffer.episode_starts
+        buffer.compute_returns_and_advantage(torch.as_tensor(following), self._ends)
+        return buffer.advantages, buffer.returns
 
     def _fit_critic(
-        self, features: torch.Tensor, returns: npt.NDArray[np.float64]
+        self, features: torch.Tensor, returns: npt.NDArray[np.float32]
     ) -> None:
         """Fit the critic of the cost to the returns of this rollout."""
         plan = self.constraint

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any, cast
+from typing import Any
 
 import cloudpickle
 import gymnasium
@@ -536,7 +536,7 @@ class SharedVectorEnv(VecEnv):
         return dict(zip(self._keys, arrays, strict=True))
 
     def _row(self, kind: str, i: int) -> Any:
-        found = self._observations(kind)
-        if isinstance(found, dict):
-            return {key: value[i] for key, value in found.items()}
-        return cast(AnyArray, found)[i]
+        rows = [v[i].copy() for n, v in self._views.items() if n.startswith(kind)]
+        return (
+            rows[0] if self._keys == [""] else dict(zip(self._keys, rows, strict=True))
+        )

@@ -123,7 +123,7 @@ def test_the_guard_of_the_haul_holds_before_its_closed_crossing():
         place = 0.5 * (edge + following) - (FRONT + 0.7) * inward
         yaw = math.atan2(inward[1], inward[0])
         pose = [*place, 0.0, 0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)]
-        sent = {}
+        cap = {}
         for closed in (0.0, 1.0):
             extras = cycle.state.extras.copy()
             extras[spec.extras["crossing_closed"]] = closed
@@ -132,12 +132,12 @@ def test_the_guard_of_the_haul_holds_before_its_closed_crossing():
             )
             guard.reset()
             guard.monitor.update(state)
-            sent[closed] = float(guard.monitor.caps.upper[0])
+            cap[closed] = float(guard.monitor.caps.upper[0])
         values = spec.config.sections["crossing"]
         way = 0.7 - values["margin_m"]
-        limit = -values["deceleration_m_s2"] * guard.monitor.parameters[0]
-        limit += math.sqrt(limit**2 + 2.0 * values["deceleration_m_s2"] * max(0.0, way))
-        assert sent[1.0] == pytest.approx(max(0.0, limit), abs=1e-6)
-        assert sent[0.0] > sent[1.0] + 0.02
+        assert values["deceleration_m_s2"] == A
+        limit = stopping(way, guard.monitor.parameters[0])
+        assert cap[1.0] == pytest.approx(limit, abs=1e-6)
+        assert cap[0.0] > cap[1.0] + 0.02
     finally:
         cycle.close()

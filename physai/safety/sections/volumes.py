@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from physai.config import Config
 from physai.robot.description import Robot
 from physai.robot.kinematics import Kinematics, chain_of, fill_along
+from physai.safety.kernel import time_to_rest
 from physai.safety.rules import Signal
 from physai.safety.sections.section import (
     Caps,
@@ -238,10 +239,8 @@ def _judge(
     c, out = chain_of(buffer, size), np.empty(6)
     # A row of the Jacobian is free work space.
     row = c.jacobian[0]
-    shallowest, together = np.inf, reaction
-    for j in range(velocity.shape[0]):
-        lasts = abs(velocity[j]) / acceleration_max[j]
-        together = max(together, reaction + lasts)
+    shallowest = np.inf
+    together = reaction + time_to_rest(velocity, acceleration_max)
     for k in range(shapes.shape[0]):
         capsule, link = c.capsules[shapes[k]], c.shape_link[shapes[k]]
         for v in range(low.shape[0]):

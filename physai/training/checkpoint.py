@@ -108,7 +108,7 @@ def load_checkpoint(
         if normalizer is not None:
             stored = pickle.loads((place / "normalizer.pkl").read_bytes())
             # Outside its environment the stored one answers no other attribute.
-            for name in ("obs_rms", "ret_rms"):
+            for name in {"obs_rms", "ret_rms"} & vars(stored).keys():
                 setattr(normalizer, name, vars(stored)[name])
         states = pickle.loads((place / "random.pkl").read_bytes())
     except (OSError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:

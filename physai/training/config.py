@@ -64,6 +64,11 @@ class DemonstrationConfig(Config):
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     action_noise: Annotated[float, Field(ge=0.0)] = 0.1
     """Standard deviation of the noise on the driver's action (labels stay clean)."""
+    into_replay: bool = False
+    """Off-policy: the episodes also begin the replay buffer, with their rewards and costs
+    (SAC from demonstrations)."""
+    processes: Count | None = None
+    """Episodes at once; one per core if not given. The data does not depend on it."""
 
 
 class EvaluationConfig(Config):

@@ -3,12 +3,21 @@
 Ross, Gordon and Bagnell 2011, "A reduction of imitation learning and structured
 prediction to no-regret online learning". The expert labels every state; who drives
 changes from the expert to the policy over the rounds.
+
+Episodes are independent of each other, so that several processes collect them; what
+comes out does not depend on their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import multiprocessing
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -16,73 +25,201 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
+from tqdm import tqdm
 
+from physai.errors import ConfigError
 from physai.randomness import derive_seed, generator
-from physai.training.config import DemonstrationConfig
+from physai.tasks import registry
+from physai.training.config import DemonstrationConfig, TrainConfig
+from physai.training.export import DeployedPolicy
+from physai.training.features import MultiScaleFeatures
 
-__all__ = ["Demonstrations", "collect", "fit"]
+__all__ = ["Collector", "Demonstrations", "Driver", "Episode", "fit", "imitate"]
 
 Floats = npt.NDArray[np.float32]
+Maker = Callable[[], gymnasium.Env[Any, Any]]
+
+
+@dataclass
+class Episode:
+    """One episode with the expert's label of every step.
+
+    Attributes:
+        observations: (T + 1, o), the last one after the last step.
+        labels: (T, a) what the expert would have done.
+        actions: (T, a) what was done.
+        rewards: (T,).
+        costs: (T,).
+        terminated: Whether it ended by itself; else its time was up.
+        success: Whether it counts as success.
+    """
+
+    observations: Floats
+    labels: Floats
+    actions: Floats
+    rewards: Floats
+    costs: Floats
+    terminated: bool
+    success: bool
 
 
 @dataclass
 class Demonstrations:
-    """Observations and the expert's actions for them."""
+    """Episodes that the expert labelled."""
 
-    observations: list[Floats] = field(default_factory=list)
-    actions: list[Floats] = field(default_factory=list)
-    successes: list[bool] = field(default_factory=list)
+    episodes: list[Episode] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return sum(len(part) for part in self.observations)
+        return sum(len(episode.labels) for episode in self.episodes)
+
+    @property
+    def observations(self) -> Floats:
+        """(n, o) what was seen when a label was given."""
+        return np.concatenate([episode.observations[:-1] for episode in self.episodes])
+
+    @property
+    def labels(self) -> Floats:
+        """(n, a) the expert's actions."""
+        return np.concatenate([episode.labels for episode in self.episodes])
+
+    def success(self, first: int, last: int | None = None) -> float:
+        """Return the share of successes among episodes ``first`` to ``last``."""
+        chosen = self.episodes[first:last]
+        return float(np.mean([episode.success for episode in chosen]))
 
 
-def collect(
-    env: gymnasium.Env[Any, Any],
-    episodes: int,
-    seed: int,
-    noise: float,
-    into: Demonstrations,
-    driver: Callable[[Floats], Floats] | None = None,
-    progress: Callable[[int], None] = lambda count: None,
-) -> None:
-    """Run episodes in which the expert labels every state.
+class Driver:
+    """A learner's deterministic action, from an observation as the environment gives it.
+
+    Args:
+        model: The learner.
+        normalizer: Its normalisation, if any.
+    """
+
+    def __init__(self, model: BaseAlgorithm, normalizer: VecNormalize | None) -> None:
+        self._module = DeployedPolicy(model, normalizer).to("cpu")
+
+    def __call__(self, observation: Floats) -> Floats:
+        """Return the (a,) action of an (o,) observation."""
+        with torch.no_grad():
+            action = self._module(torch.as_tensor(observation[None]))
+        return np.asarray(action[0], dtype=np.float32)
+
+
+def run_episode(
+    env: gymnasium.Env[Any, Any], seed: int, noise: float, driver: Driver | None
+) -> Episode:
+    """Run one episode in which the expert labels every state.
 
     Args:
         env: An environment that offers ``scripted_policy("expert")``.
-        episodes: How many.
-        seed: First seed; every episode has its own.
+        seed: Of the episode.
         noise: Standard deviation of the noise on the driver's action.
-        into: Where the pairs go.
         driver: Policy that drives; the expert itself if None.
-        progress: Called after every episode with their number.
     """
     expert = env.unwrapped.scripted_policy("expert")  # type: ignore[attr-defined]
-    for episode in range(episodes):
-        chosen = derive_seed(seed, "demonstration", episode)
-        observation, _ = env.reset(seed=chosen)
-        expert.reset()
-        observations, actions, done = [], [], False
-        info: dict[str, Any] = {}
-        step = 0
-        while not done:
-            label = np.asarray(expert.act(observation), dtype=np.float32)
-            observations.append(np.array(observation, dtype=np.float32))
-            actions.append(label)
-            action = label if driver is None else driver(observation)
-            if noise > 0.0:
-                drawn = generator(chosen, "demonstration.noise", step).normal(
-                    0.0, noise, size=action.shape
-                )
-                action = np.clip(action + drawn, -1.0, 1.0).astype(np.float32)
-            observation, _, terminated, truncated, info = env.step(action)
-            done = terminated or truncated
-            step += 1
-        into.observations.append(np.stack(observations))
-        into.actions.append(np.stack(actions))
-        into.successes.append(bool(info.get("is_success", False)))
-        progress(episode + 1)
+    observation, _ = env.reset(seed=seed)
+    expert.reset()
+    observations = [np.array(observation, dtype=np.float32)]
+    labels: list[Floats] = []
+    actions, rewards, costs = [], [], []
+    done, terminated = False, False
+    info: dict[str, Any] = {}
+    while not done:
+        label = np.asarray(expert.act(observation), dtype=np.float32)
+        action = label if driver is None else driver(observations[-1])
+        if noise > 0.0:
+            drawn = generator(seed, "demonstration.noise", len(labels)).normal(
+                0.0, noise, size=action.shape
+            )
+            action = np.clip(action + drawn, -1.0, 1.0).astype(np.float32)
+        observation, reward, terminated, truncated, info = env.step(action)
+        done = terminated or truncated
+        observations.append(np.array(observation, dtype=np.float32))
+        labels.append(label)
+        actions.append(action)
+        rewards.append(float(reward))
+        costs.append(float(info.get("cost", 0.0)))
+    return Episode(
+        np.stack(observations),
+        np.stack(labels),
+        np.stack(actions),
+        np.array(rewards, dtype=np.float32),
+        np.array(costs, dtype=np.float32),
+        bool(terminated),
+        bool(info.get("is_success", False)),
+    )
+
+
+class Collector:
+    """Runs labelled episodes, in several processes at once.
+
+    Args:
+        make: Makes the environment; what can be pickled.
+        processes: How many; with one, the environment runs here.
+    """
+
+    def __init__(self, make: Maker, processes: int) -> None:
+        self._make, self._processes = make, processes
+        self._pool: ProcessPoolExecutor | None = None
+        self._env: gymnasium.Env[Any, Any] | None = None
+
+    def collect(
+        self, episodes: int, seed: int, noise: float, driver: Driver | None = None
+    ) -> Iterator[Episode]:
+        """Yield episodes in the order of their seeds.
+
+        Args:
+            episodes: How many.
+            seed: Seed of the round; every episode has its own.
+            noise: Standard deviation of the noise on the driver's action.
+            driver: Policy that drives; the expert itself if None.
+        """
+        seeds = [derive_seed(seed, "demonstration", k) for k in range(episodes)]
+        if self._processes < 2:
+            self._env = self._env or self._make()
+            yield from (run_episode(self._env, s, noise, driver) for s in seeds)
+            return
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._processes,
+                multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                initargs=(self._make,),
+            )
+        packed = None if driver is None else pickle.dumps(driver)
+        yield from self._pool.map(
+            partial(_run_packed, noise=noise, packed=packed), seeds
+        )
+
+    def close(self) -> None:
+        """Release environments and processes; what was not run yet is given up."""
+        if self._env is not None:
+            self._env.close()
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+_WORKER: dict[str, Any] = {}
+
+
+def _begin(make: Maker) -> None:
+    import signal
+
+    # An interrupt is the parent's to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _WORKER["env"] = make()
+
+
+def _run_packed(seed: int, noise: float, packed: bytes | None) -> Episode:
+    # Every episode of a round has the same driver: it is unpacked once.
+    if _WORKER.get("packed") != packed:
+        _WORKER["packed"] = packed
+        _WORKER["driver"] = None if packed is None else pickle.loads(packed)
+    return run_episode(_WORKER["env"], seed, noise, _WORKER.get("driver"))
 
 
 def fit(
@@ -94,15 +231,14 @@ def fit(
 ) -> float:
     """Fit the policy's deterministic action to the expert's by mean squared error.
 
-    The normalisation is set from the demonstrations first, so that imitation and
-    reinforcement learning see the same scale.
+    The normalisation, or that of the policy's own features, is set from the
+    demonstrations first, so that imitation and reinforcement learning see the same scale.
 
     Returns:
         Mean squared error over the last epoch.
     """
-    observations = np.concatenate(data.observations)
-    actions = np.concatenate(data.actions)
-    if normalizer is not None:
+    observations, labels = data.observations, data.labels
+    if normalizer is not None and normalizer.norm_obs:
         statistics: Any = normalizer.obs_rms
         statistics.mean = observations.mean(axis=0).astype(np.float64)
         statistics.var = observations.var(axis=0).astype(np.float64) + 1e-4
@@ -111,8 +247,11 @@ def fit(
             normalizer.normalize_obs(observations), dtype=np.float32
         )
     policy, device = model.policy, model.device
+    for part in policy.modules():
+        if isinstance(part, MultiScaleFeatures):
+            part.calibrate(observations)
     x = torch.as_tensor(observations, device=device)
-    y = torch.as_tensor(actions, device=device)
+    y = torch.as_tensor(labels, device=device)
     optimizer = torch.optim.Adam(policy.parameters(), lr=config.learning_rate)
     rng = generator(seed, "demonstration.shuffle")
     policy.set_training_mode(True)
@@ -135,6 +274,98 @@ def fit(
         error = total / len(x)
     policy.set_training_mode(False)
     return error
+
+
+def imitate(
+    config: TrainConfig, model: BaseAlgorithm, normalizer: VecNormalize | None
+) -> dict[str, Any]:
+    """Imitate the expert before reinforcement learning, if the config says so.
+
+    Args:
+        config: Of the run.
+        model: The learner; its policy is fitted.
+        normalizer: Its normalisation, set from the demonstrations.
+
+    Returns:
+        Figures: ``samples``, ``episodes``, ``errors`` of every fit, success of expert
+        and of the policy in the last round; empty without demonstrations.
+    """
+    plan = config.demonstrations
+    if plan.episodes == 0:
+        return {}
+    cores = len(os.sched_getaffinity(0))
+    collector = Collector(
+        partial(registry.make, config.environment, guard=config.guard),
+        plan.processes or cores,
+    )
+    data, errors = Demonstrations(), []
+    total = plan.episodes + plan.dagger_rounds * plan.dagger_episodes
+    bar = tqdm(total=total, desc="demonstrations", disable=not sys.stderr.isatty())
+    try:
+        for turn in range(plan.dagger_rounds + 1):
+            if turn == 0:
+                made = collector.collect(plan.episodes, config.seed, plan.action_noise)
+            else:
+                made = collector.collect(
+                    plan.dagger_episodes,
+                    derive_seed(config.seed, "dagger", turn - 1),
+                    0.5 * plan.action_noise,
+                    Driver(model, normalizer),
+                )
+            for episode in made:
+                data.episodes.append(episode)
+                bar.update()
+            errors.append(fit(model, normalizer, data, plan, config.seed))
+    finally:
+        bar.close()
+        collector.close()
+    if plan.into_replay:
+        remember(model, data)
+    return {
+        "samples": len(data),
+        "episodes": total,
+        "errors": errors,
+        "expert_success": data.success(0, plan.episodes),
+        "policy_success": data.success(-plan.dagger_episodes),
+    }
+
+
+def remember(model: BaseAlgorithm, data: Demonstrations) -> None:
+    """Begin the replay buffer of an off-policy learner with demonstrations.
+
+    Args:
+        model: The learner.
+        data: What is remembered, as it was done (not as it was labelled).
+
+    Raises:
+        ConfigError: If the learner has no replay buffer.
+    """
+    if not isinstance(model, OffPolicyAlgorithm) or model.replay_buffer is None:
+        raise ConfigError(
+            f"demonstrations.into_replay: {type(model).__name__} learns without a replay "
+            "buffer; leave it out, or take SAC, TD3, TQC or CrossQ"
+        )
+    steps = [
+        (episode, k) for episode in data.episodes for k in range(len(episode.labels))
+    ]
+    count = model.n_envs
+    for start in range(0, len(steps) - count + 1, count):
+        rows = steps[start : start + count]
+        ends = [k == len(episode.labels) - 1 for episode, k in rows]
+        model.replay_buffer.add(
+            np.stack([episode.observations[k] for episode, k in rows]),
+            np.stack([episode.observations[k + 1] for episode, k in rows]),
+            np.stack([episode.actions[k] for episode, k in rows]),
+            np.array([episode.rewards[k] for episode, k in rows]),
+            np.array(ends),
+            [
+                {
+                    "cost": float(episode.costs[k]),
+                    "TimeLimit.truncated": end and not episode.terminated,
+                }
+                for (episode, k), end in zip(rows, ends, strict=True)
+            ],
+        )
 
 
 def _mean_action(policy: Any, observation: torch.Tensor) -> torch.Tensor:

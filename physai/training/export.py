@@ -19,13 +19,18 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from physai.errors import ContractError
 
-__all__ = ["check_parity", "export_onnx"]
+__all__ = ["DeployedPolicy", "check_parity", "export_onnx"]
 
 _PARITY = 1e-4
 
 
-class _Deployed(torch.nn.Module):
-    """Deterministic action of a policy from a raw observation."""
+class DeployedPolicy(torch.nn.Module):
+    """Deterministic action of a policy from a raw observation.
+
+    Args:
+        model: The trained model (an actor on flat observations).
+        normalizer: The normalisation that it was trained with, if any.
+    """
 
     mean: torch.Tensor
     scale: torch.Tensor
@@ -34,7 +39,7 @@ class _Deployed(torch.nn.Module):
         super().__init__()
         size = int(np.prod(model.observation_space.shape or (0,)))
         mean, scale, clip = np.zeros(size), np.ones(size), np.inf
-        if normalizer is not None:
+        if normalizer is not None and normalizer.norm_obs:
             statistics: Any = normalizer.obs_rms
             mean = statistics.mean
             scale = 1.0 / np.sqrt(statistics.var + normalizer.epsilon)
@@ -74,7 +79,7 @@ def export_onnx(
         normalizer: The normalisation that it was trained with, if any.
         file: Where to write it.
     """
-    module = _Deployed(model, normalizer).to("cpu").eval()
+    module = DeployedPolicy(model, normalizer).to("cpu").eval()
     device = model.device
     model.policy.to("cpu")
     size = int(np.prod(model.observation_space.shape or (0,)))

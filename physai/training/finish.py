@@ -59,7 +59,7 @@ def finish_run(
     """
     if (folder / "best_model.zip").is_file():
         model.set_parameters(str(folder / "best_model.zip"), device=model.device)
-        if normalizer is not None:
+        if normalizer is not None and normalizer.norm_obs:
             stored = pickle.loads((folder / "best_normalizer.pkl").read_bytes())
             normalizer.obs_rms = stored.obs_rms
     onnx = folder / "policy.onnx"

@@ -14,8 +14,7 @@ from __future__ import annotations
 import json
 import os
 import random
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ from stable_baselines3.common.vec_env import (
     VecMonitor,
     VecNormalize,
 )
-from tqdm import tqdm
 
 from physai import config as configuration
 from physai import content
@@ -40,7 +38,6 @@ from physai.evaluation.suite import load_suite
 from physai.provenance import environment_record
 from physai.randomness import derive_seed
 from physai.tasks import registry
-from physai.training import demonstration
 from physai.training.callback import Keeper
 from physai.training.checkpoint import (
     latest_checkpoint,
@@ -49,6 +46,8 @@ from physai.training.checkpoint import (
 )
 from physai.training.config import TrainConfig, read_training, with_schedules
 from physai.training.curves import draw_curves
+from physai.training.demonstration import imitate
+from physai.training.features import EXTRACTORS
 from physai.training.finish import finish_run
 from physai.training.lagrangian import constrained
 from physai.training.vector import SharedVectorEnv
@@ -155,7 +154,7 @@ def train(
         progress.update(load_checkpoint(place, model, normalizer))
     try:
         if not progress["demonstrated"]:
-            progress["demonstration"] = _demonstrate(config, model, normalizer)
+            progress["demonstration"] = imitate(config, model, normalizer)
             progress["demonstrated"] = True
             save_checkpoint(folder / "checkpoints", model, normalizer, progress)
         keeper = Keeper(config, folder, normalizer, progress)
@@ -279,11 +278,7 @@ def _make_vector(config: TrainConfig) -> tuple[VecEnv, VecNormalize | None]:
 
 
 def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgorithm:
-    policy_kwargs = dict(config.policy_kwargs)
-    if isinstance(policy_kwargs.get("activation_fn"), str):
-        policy_kwargs["activation_fn"] = getattr(
-            torch.nn, policy_kwargs["activation_fn"]
-        )
+    policy_kwargs = _with_classes(config.policy_kwargs)
     if config.device == "cuda" and not torch.cuda.is_available():
         raise RefusedError(
             "device cuda was asked for, but no CUDA device is present; "
@@ -312,52 +307,19 @@ def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgori
         ) from error
 
 
-def _demonstrate(
-    config: TrainConfig, model: BaseAlgorithm, normalizer: VecNormalize | None
-) -> dict[str, Any]:
-    """Imitate the expert before reinforcement learning, if the config says so."""
-    plan = config.demonstrations
-    if plan.episodes == 0:
-        return {}
-    env = registry.make(config.environment, guard=config.guard)
-    data = demonstration.Demonstrations()
-    total = plan.episodes + plan.dagger_rounds * plan.dagger_episodes
-    errors = []
-
-    def drive(observation: Any) -> Any:
-        seen = (
-            observation if normalizer is None else normalizer.normalize_obs(observation)
-        )
-        return model.predict(np.asarray(seen, dtype=np.float32), deterministic=True)[0]
-
-    with tqdm(
-        total=total, desc="demonstrations", disable=not sys.stderr.isatty()
-    ) as bar:
-        demonstration.collect(
-            env,
-            plan.episodes,
-            config.seed,
-            plan.action_noise,
-            data,
-            progress=lambda _: bar.update() or None,
-        )
-        errors.append(demonstration.fit(model, normalizer, data, plan, config.seed))
-        for turn in range(plan.dagger_rounds):
-            demonstration.collect(
-                env,
-                plan.dagger_episodes,
-                derive_seed(config.seed, "dagger", turn),
-                0.5 * plan.action_noise,
-                data,
-                driver=drive,
-                progress=lambda _: bar.update() or None,
+def _with_classes(policy_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of a policy with classes in place of their names."""
+    found = dict(policy_kwargs)
+    for key, named in (
+        ("activation_fn", vars(torch.nn)),
+        ("features_extractor_class", EXTRACTORS),
+    ):
+        name = found.get(key)
+        if not isinstance(name, str):
+            continue
+        if name not in named:
+            raise ConfigError(
+                f'policy_kwargs.{key}: unknown "{name}"; {suggest(name, named)}'
             )
-            errors.append(demonstration.fit(model, normalizer, data, plan, config.seed))
-    env.close()
-    return {
-        "samples": len(data),
-        "episodes": total,
-        "errors": errors,
-        "expert_success": float(np.mean(data.successes[: plan.episodes])),
-        "policy_success": float(np.mean(data.successes[-plan.dagger_episodes :])),
-    }
+        found[key] = named[name]
+    return found

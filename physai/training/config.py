@@ -77,6 +77,12 @@ class EvaluationConfig(Config):
     every_steps: Count = 25_000
     episodes: Count = 20
     final_episodes: Count = 200
+    """Of the finished policy, on the test distribution."""
+    compared_episodes: Annotated[int, Field(ge=0)] = 0
+    """Of each arm that the card sets beside it: the wide distribution, the expert on
+    both, the policy without the guard."""
+    processes: Count | None = None
+    """At the end; one per core if not given. The result does not depend on it."""
     suite: str = ""
     """Suite to judge the final bundle with; empty for none."""
 

@@ -16,12 +16,18 @@ from stable_baselines3.common.vec_env import VecNormalize
 from tqdm import tqdm
 
 from physai.errors import PhysaiError
-from physai.randomness import derive_seed
+from physai.evaluation.held_out import count_held_out
+from physai.policy.policy import FunctionPolicy
 from physai.tasks import registry
 from physai.training.checkpoint import save_checkpoint
 from physai.training.config import TrainConfig
+from physai.training.demonstration import Driver
 
-__all__ = ["Keeper"]
+__all__ = ["VALIDATION_FROM", "Keeper"]
+
+VALIDATION_FROM = 0.9
+"""The best policy is chosen on the seeds of the test distribution from this share on, so
+that the first ones, on which the chosen one is measured, had no part in it."""
 
 
 class Keeper(BaseCallback):
@@ -112,40 +118,26 @@ class Keeper(BaseCallback):
                 )
 
     def _evaluate(self) -> None:
-        """Run deterministic episodes on held-out seeds and keep the best policy."""
+        """Count deterministic episodes on held-out seeds and keep the best policy."""
         self._last_evaluation = self.model.num_timesteps
+        count = self.config.evaluation.episodes
         if self._env is None:
             self._env = registry.make(self.config.environment, guard=self.config.guard)
-        safe, costs = 0, []
-        count = self.config.evaluation.episodes
-        for episode in range(count):
-            seed = derive_seed(self.config.seed, "evaluation", episode)
-            observation, _ = self._env.reset(seed=seed)
-            done = False
-            info: dict[str, Any] = {}
-            while not done:
-                seen = (
-                    observation
-                    if self.normalizer is None
-                    else self.normalizer.normalize_obs(observation)
-                )
-                action, _ = self.model.predict(
-                    np.asarray(seen, dtype=np.float32), deterministic=True
-                )
-                observation, _, terminated, truncated, info = self._env.step(action)
-                done = terminated or truncated
-            safe += bool(info["is_success"]) and info["episode_cost"] <= 0.0
-            costs.append(float(info["episode_cost"]))
-        rate = safe / count
+        cycle = self._env.unwrapped.cycle  # type: ignore[attr-defined]
+        driver = FunctionPolicy(Driver(self.model, self.normalizer))
+        seeds = cycle.environment.distributions["test"].seeds
+        first = int(VALIDATION_FROM * seeds.count)
+        found = count_held_out(cycle, driver, count, first=first)
+        rate, cost = found["safe_success"], found["mean_cost"]
         # A run that was killed after its last step has no logger when it resumes.
         if hasattr(self.model, "_logger"):
             self.logger.record("evaluation/safe_success", rate)
-            self.logger.record("evaluation/episode_cost", float(np.mean(costs)))
+            self.logger.record("evaluation/episode_cost", cost)
         self.progress.setdefault("evaluations", []).append(
             {
                 "steps": self.model.num_timesteps,
                 "safe_success": rate,
-                "cost": float(np.mean(costs)),
+                "cost": cost,
                 "episodes": count,
             }
         )

@@ -46,6 +46,9 @@ class VectorConfig(Config):
     share_here: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Of the kind ``shared``: share of the environments that the learner's own process
     steps instead of waiting."""
+    overlap: bool = False
+    """Off-policy: update while the environments step. What acts is then one update behind,
+    always; the same seed still gives the same curve."""
 
 
 class DemonstrationConfig(Config):

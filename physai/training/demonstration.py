@@ -10,6 +10,7 @@ comes out does not depend on their number.
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 import pickle
@@ -99,7 +100,11 @@ class Driver:
     """
 
     def __init__(self, model: BaseAlgorithm, normalizer: VecNormalize | None) -> None:
-        self._module = DeployedPolicy(model, normalizer).to("cpu")
+        module = DeployedPolicy(model, normalizer)
+        if model.device.type != "cpu":
+            # The learner's own stays where it learns.
+            module = copy.deepcopy(module)
+        self._module = module.to("cpu").eval()
 
     def __call__(self, observation: Floats) -> Floats:
         """Return the (a,) action of an (o,) observation."""

@@ -50,6 +50,7 @@ from physai.training.demonstration import imitate
 from physai.training.features import EXTRACTORS
 from physai.training.finish import finish_run
 from physai.training.lagrangian import constrained
+from physai.training.overlap import Interleaved, overlapped
 from physai.training.vector import SharedVectorEnv
 
 __all__ = ["algorithms", "load_config", "train"]
@@ -288,6 +289,8 @@ def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgori
     more: dict[str, Any] = {}
     if config.constraint is not None:
         algorithm, more = constrained(algorithm), {"constraint": config.constraint}
+    if config.vector.overlap:
+        algorithm, vector = overlapped(algorithm), Interleaved(vector)
     try:
         return algorithm(
             config.policy,

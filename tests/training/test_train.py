@@ -289,19 +289,24 @@ def test_a_zip_for_other_spaces_is_refused_in_one_sentence(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["A2C", "PPO", "SAC", "TD3", "TQC", "CrossQ"])
-def test_every_kind_of_actor_is_exported_as_it_acts(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fine", [False, True])
+def test_every_kind_of_actor_is_exported_as_it_acts(
+    name: str, fine: bool, tmp_path: Path
+) -> None:
     """Off-policy actors squash a Gaussian, which cannot be traced as a distribution."""
     import gymnasium
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
     from physai.training.export import check_parity, export_onnx
+    from physai.training.features import MultiScaleFeatures
     from physai.training.train import algorithms
 
     pendulum = gymnasium.wrappers.RescaleAction(
         gymnasium.make("Pendulum-v1"), -1.0, 1.0
     )
-    normalizer = VecNormalize(DummyVecEnv([lambda: pendulum]))
-    model = algorithms()[name]("MlpPolicy", normalizer, seed=0)
+    normalizer = VecNormalize(DummyVecEnv([lambda: pendulum]), norm_obs=not fine)
+    kwargs = {"features_extractor_class": MultiScaleFeatures} if fine else None
+    model = algorithms()[name]("MlpPolicy", normalizer, seed=0, policy_kwargs=kwargs)
     model.learn(150)
     file = tmp_path / "policy.onnx"
     export_onnx(model, normalizer, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -98,6 +98,7 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
         }
         self.distribution = distribution
         self._fixed = None if scenario is None else _scenario(scenario)
+        self._sampled = self.cycle.task
         self._picture: Any = None
         self._closed = False
         given = self.cycle.spaces
@@ -181,6 +182,18 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
             record.truncated,
             info,
         )
+
+    def narrow(self, spread: float, kinds: Collection[str]) -> None:
+        """Draw easier scenarios from the next reset on, for a curriculum.
+
+        Args:
+            spread: From 0 to 1: so much of every named range is left around its middle.
+            kinds: Kinds of templates that are left.
+
+        Raises:
+            ConfigError: See :meth:`EnvironmentConfig.narrowed`.
+        """
+        self._sampled = registry.make_task(self.environment.narrowed(spread, kinds))
 
     def scripted_policy(self, name: str, seed: int = 0) -> Policy:
         """Return ``expert``, ``random``, ``random_white``, ``zero`` or ``adversary``.
@@ -284,7 +297,7 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
             return self._fixed
         seeds = self.environment.distributions[self.distribution].seeds
         place = int(self.np_random.integers(seeds.count)) if seed is None else seed
-        return self.cycle.task.sample_scenario(
+        return self._sampled.sample_scenario(
             seeds.first + place % seeds.count, self.distribution
         )
 

@@ -6,7 +6,7 @@ every value, so that two results are comparable when their digests agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,7 @@ from physai import content
 from physai.body.behaviour import BehaviourConfig, Range
 from physai.body.person import GROUPS
 from physai.config import Config, load
-from physai.errors import ContractError, suggest
+from physai.errors import ConfigError, ContractError, suggest
 from physai.plant.faults import FaultConfig
 from physai.plant.process import load_process
 from physai.plant.scenario import PlantConfig
@@ -173,6 +173,41 @@ class EnvironmentConfig(Config):
         """SHA-256 over every value."""
         return content.digest_value(self.distinctive())
 
+    def narrowed(self, spread: float, kinds: Collection[str]) -> EnvironmentConfig:
+        """Return the same environment with easier scenarios, for a curriculum.
+
+        Args:
+            spread: From 0 to 1: so much of every named range is left around its middle.
+            kinds: Kinds of templates that are left.
+
+        Raises:
+            ConfigError: If no template of these kinds is drawn in some distribution.
+        """
+        kept = tuple(t for t in self.templates if t.kind in kinds)
+        for name, distribution in self.distributions.items():
+            if not any(distribution.weights.get(t.name, t.weight) for t in kept):
+                raise ConfigError(
+                    f"{self.id}: no template of the kinds {', '.join(kinds)} is drawn in "
+                    f'the distribution "{name}"; there are '
+                    f"{', '.join(sorted({t.kind for t in self.templates}))}"
+                )
+
+        def narrow(ranges: dict[str, Range]) -> dict[str, Range]:
+            return {name: _around(value, spread) for name, value in ranges.items()}
+
+        return self.model_copy(
+            update={
+                "ranges": narrow(self.ranges),
+                "templates": tuple(
+                    t.model_copy(update={"ranges": narrow(t.ranges)}) for t in kept
+                ),
+                "distributions": {
+                    name: d.model_copy(update={"ranges": narrow(d.ranges)})
+                    for name, d in self.distributions.items()
+                },
+            }
+        )
+
     def template(self, name: str) -> ScenarioTemplate:
         """Return a template by name.
 
@@ -185,6 +220,13 @@ class EnvironmentConfig(Config):
                 f'{self.id}: no scenario template "{name}"; {suggest(name, names)}'
             )
         return self.templates[names.index(name)]
+
+
+def _around(value: Range, spread: float) -> Range:
+    if not isinstance(value, tuple):
+        return value
+    middle, half = 0.5 * (value[0] + value[1]), 0.5 * (value[1] - value[0])
+    return middle - spread * half, middle + spread * half
 
 
 def read_environment(path: Path) -> EnvironmentConfig:

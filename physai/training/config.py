@@ -20,9 +20,11 @@ from physai.errors import ConfigError, suggest
 
 __all__ = [
     "ConstraintConfig",
+    "CurriculumConfig",
     "DemonstrationConfig",
     "EvaluationConfig",
     "Schedule",
+    "StageConfig",
     "TrainConfig",
     "VectorConfig",
     "read_training",
@@ -119,6 +121,28 @@ class ConstraintConfig(Config):
     """Off-policy: the multiplier moves after so many episodes."""
 
 
+class StageConfig(Config):
+    """One stage of a curriculum."""
+
+    spread: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    """So much of every named range of the environment is left around its middle."""
+    kinds: Annotated[
+        tuple[Literal["nominal", "boundary", "fault", "misuse"], ...],
+        Field(min_length=1),
+    ] = ("nominal", "boundary", "fault", "misuse")
+    """Kinds of scenarios that are drawn."""
+
+
+class CurriculumConfig(Config):
+    """Easier scenarios first; evaluations always take all of them."""
+
+    stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
+    success: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
+    """Share of successes in the last 100 episodes with which the next stage begins."""
+    most_steps: Count = 100_000
+    """Steps after which the next stage begins in any case."""
+
+
 def _may_extend(schema: dict[str, Any]) -> None:
     """Tell editors of ``extends``, with which nothing else is required."""
     schema["properties"]["extends"] = {
@@ -149,6 +173,11 @@ class TrainConfig(Config):
     normalize_observation: bool = True
     normalize_reward: bool = True
     vector: VectorConfig = VectorConfig()
+    distribution: str = "train"
+    """Ranges that scenarios are drawn from: ``train``, or ``wide`` for more
+    randomisation. Their seeds are never those of the evaluation."""
+    curriculum: CurriculumConfig | None = None
+    """Easier scenarios first; none takes all from the beginning."""
     constraint: ConstraintConfig | None = None
     """A budget for the mean cost of an episode; none leaves cost to the reward."""
     demonstrations: DemonstrationConfig = DemonstrationConfig()

@@ -300,7 +300,12 @@ def imitate(
         return {}
     cores = len(os.sched_getaffinity(0))
     collector = Collector(
-        partial(registry.make, config.environment, guard=config.guard),
+        partial(
+            registry.make,
+            config.environment,
+            guard=config.guard,
+            distribution=config.distribution,
+        ),
         plan.processes or cores,
     )
     data, errors = Demonstrations(), []

@@ -23,6 +23,7 @@ import numpy as np
 import stable_baselines3
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     SubprocVecEnv,
@@ -38,6 +39,7 @@ from physai.evaluation.suite import load_suite
 from physai.provenance import environment_record
 from physai.randomness import derive_seed
 from physai.tasks import registry
+from physai.tasks.environment import EnvironmentConfig
 from physai.training.callback import Keeper
 from physai.training.checkpoint import (
     latest_checkpoint,
@@ -45,6 +47,7 @@ from physai.training.checkpoint import (
     save_checkpoint,
 )
 from physai.training.config import TrainConfig, read_training, with_schedules
+from physai.training.curriculum import Curriculum
 from physai.training.curves import draw_curves
 from physai.training.demonstration import imitate
 from physai.training.features import EXTRACTORS
@@ -105,11 +108,32 @@ def load_config(
                 f"{path}: evaluation.suite: {suite.id} is for {suite.environment}, not "
                 f"{config.environment}"
             )
-    discount = registry.load_environment(config.environment).discount
+    environment = registry.load_environment(config.environment)
+    _check_scenarios(config, environment, str(path))
+    discount = environment.discount
     if discount < 1.0 and "gamma" not in config.hyperparameters:
         hyperparameters = {**config.hyperparameters, "gamma": discount}
         config = config.model_copy(update={"hyperparameters": hyperparameters})
     return config
+
+
+def _check_scenarios(
+    config: TrainConfig, environment: EnvironmentConfig, where: str
+) -> None:
+    """Refuse a distribution or a stage that the environment cannot give."""
+    valid = [name for name in environment.distributions if name != "test"]
+    if config.distribution not in valid:
+        raise ConfigError(
+            f'{where}: distribution: "{config.distribution}" is none to train on; '
+            f"{suggest(config.distribution, valid)}"
+        )
+    for number, stage in enumerate(
+        config.curriculum.stages if config.curriculum else ()
+    ):
+        try:
+            environment.narrowed(stage.spread, stage.kinds)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: curriculum.stages.{number}: {error}") from None
 
 
 def train(
@@ -159,11 +183,14 @@ def train(
             progress["demonstrated"] = True
             save_checkpoint(folder / "checkpoints", model, normalizer, progress)
         keeper = Keeper(config, folder, normalizer, progress)
+        callbacks: list[BaseCallback] = [keeper]
+        if config.curriculum is not None:
+            callbacks.append(Curriculum(config.curriculum, progress))
         left = config.total_steps - model.num_timesteps
         if left > 0:
             model.learn(
                 left,
-                callback=keeper,
+                callback=callbacks,
                 reset_num_timesteps=False,
                 tb_log_name="run",
                 progress_bar=False,
@@ -245,7 +272,9 @@ def _environment(
     config: TrainConfig, rank: int
 ) -> Callable[[], gymnasium.Env[Any, Any]]:
     def make() -> gymnasium.Env[Any, Any]:
-        env = registry.make(config.environment, guard=config.guard)
+        env = registry.make(
+            config.environment, guard=config.guard, distribution=config.distribution
+        )
         env.reset(seed=derive_seed(config.seed, "environment", rank))
         return env
 

@@ -56,7 +56,7 @@ from physai.training.lagrangian import constrained
 from physai.training.overlap import Interleaved, overlapped
 from physai.training.vector import SharedVectorEnv
 
-__all__ = ["algorithms", "load_config", "train"]
+__all__ = ["algorithms", "load_config", "make_model", "make_vector", "train"]
 
 
 def algorithms() -> dict[str, type[BaseAlgorithm]]:
@@ -161,9 +161,9 @@ def train(
     config, folder = _prepare(name, settings or [], seed, device, out, resume)
     _seed_everything(config.seed)
     torch.set_num_threads(config.torch_threads)
-    vector, normalizer = _make_vector(config)
+    vector, normalizer = make_vector(config)
     try:
-        model = _make_model(config, vector, folder)
+        model = make_model(config, vector, folder)
         _write_start(config, folder)
     except BaseException:
         vector.close()
@@ -281,7 +281,8 @@ def _environment(
     return make
 
 
-def _make_vector(config: TrainConfig) -> tuple[VecEnv, VecNormalize | None]:
+def make_vector(config: TrainConfig) -> tuple[VecEnv, VecNormalize | None]:
+    """Make the environments of a run, and what normalises their observations."""
     plan = config.vector
     makers = [_environment(config, rank) for rank in range(plan.environments)]
     vector: VecEnv
@@ -307,7 +308,18 @@ def _make_vector(config: TrainConfig) -> tuple[VecEnv, VecNormalize | None]:
     return normalizer, normalizer
 
 
-def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgorithm:
+def make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgorithm:
+    """Make the learner of a run.
+
+    Args:
+        config: Of the run.
+        vector: Of :func:`make_vector`.
+        folder: Of the run; takes TensorBoard's files.
+
+    Raises:
+        ConfigError: If the algorithm does not take what the config says.
+        RefusedError: If CUDA was asked for and is absent.
+    """
     policy_kwargs = _with_classes(config.policy_kwargs)
     if config.device == "cuda" and not torch.cuda.is_available():
         raise RefusedError(

@@ -9,19 +9,22 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from tqdm import tqdm
 
-from physai.errors import PhysaiError
 from physai.randomness import derive_seed
 from physai.tasks import registry
-from physai.training.checkpoint import save_checkpoint
+from physai.training.checkpoint import check_finite, save_checkpoint
 from physai.training.config import TrainConfig
+from physai.training.interruption import Interruption
 
 __all__ = ["Keeper"]
+
+_STEPS_PER_CHECK = 200
+"""Off-policy, an update follows each step: looking at every weight would cost too much."""
 
 
 class Keeper(BaseCallback):
@@ -32,6 +35,7 @@ class Keeper(BaseCallback):
         folder: Of the run.
         normalizer: Of the observations; None where they are not normalised.
         progress: Curve, evaluations and the best so far; goes on with each checkpoint.
+        interruption: Says whether someone asked for the end.
     """
 
     def __init__(
@@ -40,19 +44,21 @@ class Keeper(BaseCallback):
         folder: Path,
         normalizer: VecNormalize | None,
         progress: dict[str, Any],
+        interruption: Interruption,
     ) -> None:
         super().__init__()
+        self.interruption = interruption
         self.config, self.folder = config, folder
         self.normalizer, self.progress = normalizer, progress
         self._bar: tqdm[Any] | None = None
-        self._last_checkpoint = 0
+        self._last_checkpoint = self._last_check = self._learned = 0
         done = progress.get("evaluations") or [{"steps": 0}]
         self._last_evaluation = int(done[-1]["steps"])
         self._clock = time.monotonic()
         self._env: gymnasium.Env[Any, Any] | None = None
 
     def _on_training_start(self) -> None:
-        self._last_checkpoint = self._last_evaluation = self.model.num_timesteps
+        self._last_checkpoint = self._learned = self.model.num_timesteps
         self._bar = tqdm(
             total=self.config.total_steps,
             initial=self.model.num_timesteps,
@@ -64,11 +70,36 @@ class Keeper(BaseCallback):
             self._evaluate()
 
     def _on_step(self) -> bool:
-        return True
+        # A rollout that is not learned from may be left at any step; a replay buffer is
+        # left between two steps.
+        off_policy = isinstance(self.model, OffPolicyAlgorithm)
+        return off_policy or not self.interruption.asked
+
+    def _on_training_end(self) -> None:
+        if self.interruption.asked:
+            self.model.num_timesteps = self._learned
+            self._save()
+            raise KeyboardInterrupt
+
+    def _on_rollout_start(self) -> None:
+        """Check, keep and evaluate what is learned: an update has just ended."""
+        steps = self._learned = self.model.num_timesteps
+        if steps - self._last_check >= _STEPS_PER_CHECK:
+            self._last_check = steps
+            check_finite(self.folder, self.model, self.normalizer)
+        due = steps - self._last_checkpoint >= self.config.checkpoint_every_steps
+        if due or self.interruption.asked:
+            self._save()
+        self.interruption.check()
+        if steps - self._last_evaluation >= self.config.evaluation.every_steps:
+            try:
+                self._evaluate()
+            except KeyboardInterrupt:
+                self._save()
+                raise
 
     def _on_rollout_end(self) -> None:
         steps = self.model.num_timesteps
-        self._check_numbers()
         recent = list(self.model.ep_info_buffer or [])
         successes = list(self.model.ep_success_buffer or [])
         if recent:
@@ -94,26 +125,15 @@ class Keeper(BaseCallback):
                 )
         if self._bar is not None:
             self._bar.update(steps - self._bar.n)
-        if steps - self._last_checkpoint >= self.config.checkpoint_every_steps:
-            self._last_checkpoint = steps
-            save_checkpoint(
-                self.folder / "checkpoints", self.model, self.normalizer, self.progress
-            )
-        if steps - self._last_evaluation >= self.config.evaluation.every_steps:
-            self._evaluate()
 
-    def _check_numbers(self) -> None:
-        for parameter in self.model.policy.parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                raise PhysaiError(
-                    f"{self.folder}: training diverged (a weight is not a number) at step "
-                    f"{self.model.num_timesteps}; the last checkpoint is good, go on with "
-                    "--resume and a smaller learning rate"
-                )
+    def _save(self) -> None:
+        self._last_checkpoint = self.model.num_timesteps
+        save_checkpoint(
+            self.folder / "checkpoints", self.model, self.normalizer, self.progress
+        )
 
     def _evaluate(self) -> None:
         """Run deterministic episodes on held-out seeds and keep the best policy."""
-        self._last_evaluation = self.model.num_timesteps
         if self._env is None:
             self._env = registry.make(self.config.environment, guard=self.config.guard)
         safe, costs = 0, []
@@ -124,6 +144,7 @@ class Keeper(BaseCallback):
             done = False
             info: dict[str, Any] = {}
             while not done:
+                self.interruption.check()
                 seen = (
                     observation
                     if self.normalizer is None
@@ -137,10 +158,9 @@ class Keeper(BaseCallback):
             safe += bool(info["is_success"]) and info["episode_cost"] <= 0.0
             costs.append(float(info["episode_cost"]))
         rate = safe / count
-        # A run that was killed after its last step has no logger when it resumes.
-        if hasattr(self.model, "_logger"):
-            self.logger.record("evaluation/safe_success", rate)
-            self.logger.record("evaluation/episode_cost", float(np.mean(costs)))
+        self._last_evaluation = self.model.num_timesteps
+        self.logger.record("evaluation/safe_success", rate)
+        self.logger.record("evaluation/episode_cost", float(np.mean(costs)))
         self.progress.setdefault("evaluations", []).append(
             {
                 "steps": self.model.num_timesteps,
@@ -155,19 +175,20 @@ class Keeper(BaseCallback):
                 "steps": self.model.num_timesteps,
                 "safe_success": rate,
             }
+            # The pair belongs together: should the process be killed between the two,
+            # both come back from the checkpoint.
             self.model.save(self.folder / "best_model.zip")
             if self.normalizer is not None:
                 self.normalizer.save(str(self.folder / "best_normalizer.pkl"))
 
     def finish(self, model: BaseAlgorithm) -> None:
-        """Write the last checkpoint and close the bar."""
-        self.model = model
+        """Evaluate once more, write the last checkpoint and close the bar."""
+        self.init_callback(model)
+        self._save()
         if self.progress["best"] is None or self._last_evaluation < model.num_timesteps:
-            self.init_callback(model)
             self._evaluate()
-        save_checkpoint(
-            self.folder / "checkpoints", model, self.normalizer, self.progress
-        )
+            self.logger.dump(model.num_timesteps)
+            self._save()
         if self._bar is not None:
             self._bar.close()
         if self._env is not None:

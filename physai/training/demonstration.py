@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -36,6 +37,31 @@ class Demonstrations:
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.observations)
+
+    def save(self, file: Path) -> None:
+        """Write them as arrays, without pickles."""
+        np.savez(
+            file,
+            observations=np.concatenate(self.observations),
+            actions=np.concatenate(self.actions),
+            lengths=[len(part) for part in self.observations],
+            successes=self.successes,
+        )
+
+    @staticmethod
+    def load(file: Path) -> Demonstrations:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            KeyError, ValueError, OSError: If it is something else.
+        """
+        with np.load(file, allow_pickle=False) as stored:
+            ends = np.cumsum(stored["lengths"])[:-1]
+            return Demonstrations(
+                np.split(stored["observations"], ends),
+                np.split(stored["actions"], ends),
+                [bool(each) for each in stored["successes"]],
+            )
 
 
 def collect(

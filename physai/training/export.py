@@ -19,12 +19,12 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from physai.errors import ContractError
 
-__all__ = ["check_parity", "export_onnx"]
+__all__ = ["Deployed", "check_parity", "export_onnx"]
 
 _PARITY = 1e-4
 
 
-class _Deployed(torch.nn.Module):
+class Deployed(torch.nn.Module):
     """Deterministic action of a policy from a raw observation."""
 
     mean: torch.Tensor
@@ -74,7 +74,7 @@ def export_onnx(
         normalizer: The normalisation that it was trained with, if any.
         file: Where to write it.
     """
-    module = _Deployed(model, normalizer).to("cpu").eval()
+    module = Deployed(model, normalizer).to("cpu").eval()
     device = model.device
     model.policy.to("cpu")
     size = int(np.prod(model.observation_space.shape or (0,)))

@@ -11,7 +11,6 @@ bundle/            the exported policy
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sys
@@ -21,7 +20,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import stable_baselines3
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import (
@@ -35,43 +33,34 @@ from tqdm import tqdm
 
 from physai import config as configuration
 from physai import content
-from physai.errors import ConfigError, ContentError, PhysaiError, RefusedError, suggest
+from physai.errors import ConfigError, PhysaiError
 from physai.evaluation.suite import load_suite
-from physai.provenance import environment_record
 from physai.randomness import derive_seed
 from physai.tasks import registry
 from physai.training import demonstration
+from physai.training.board import open_board
 from physai.training.callback import Keeper
 from physai.training.checkpoint import (
+    check_finite,
     latest_checkpoint,
     load_checkpoint,
+    read_progress,
     save_checkpoint,
 )
-from physai.training.config import TrainConfig, read_training, with_schedules
+from physai.training.config import TrainConfig, read_training
 from physai.training.curves import draw_curves
 from physai.training.finish import finish_run
-from physai.training.lagrangian import constrained
+from physai.training.hyperparameters import check_learner, make_learner
+from physai.training.interruption import Interruption
+from physai.training.run_folder import (
+    check_resumable,
+    held,
+    prepare_folder,
+    write_start,
+)
 from physai.training.vector import SharedVectorEnv
 
-__all__ = ["algorithms", "load_config", "train"]
-
-
-def algorithms() -> dict[str, type[BaseAlgorithm]]:
-    """Return every algorithm of Stable-Baselines3 and sb3-contrib by class name."""
-    found: dict[str, type[BaseAlgorithm]] = {}
-    modules = [stable_baselines3]
-    try:
-        import sb3_contrib
-
-        modules.append(sb3_contrib)
-    except ImportError:
-        pass
-    for module in modules:
-        for name in dir(module):
-            item = getattr(module, name)
-            if isinstance(item, type) and issubclass(item, BaseAlgorithm):
-                found[name] = item
-    return found
+__all__ = ["load_config", "train"]
 
 
 def load_config(
@@ -79,11 +68,13 @@ def load_config(
 ) -> TrainConfig:
     """Read a training config with ``--set``, ``--seed`` and ``--device`` applied.
 
-    A ``gamma`` that is not given is the discount of the environment's shaping.
+    A ``gamma`` that is not given is the discount of the environment's shaping. All that
+    can be known to be wrong before an environment is built is found here.
 
     Raises:
         ContentError: If there is none of that name.
         ConfigError: If it is wrong, in one sentence.
+        RefusedError: If it asks for a device that is not there.
     """
     path = content.find("train", name)
     value = configuration.override(read_training(path), settings, str(path))
@@ -92,12 +83,6 @@ def load_config(
     if device is not None:
         value["device"] = device
     config = configuration.parse(TrainConfig, value, str(path))
-    known = algorithms()
-    if config.algorithm not in known:
-        raise ConfigError(
-            f'{path}: algorithm: unknown "{config.algorithm}"; '
-            f"{suggest(config.algorithm, known)}"
-        )
     if config.evaluation.suite:
         suite = load_suite(config.evaluation.suite)
         if suite.environment != config.environment:
@@ -105,10 +90,14 @@ def load_config(
                 f"{path}: evaluation.suite: {suite.id} is for {suite.environment}, not "
                 f"{config.environment}"
             )
-    discount = registry.load_environment(config.environment).discount
+    world = registry.load_environment(config.environment)
+    discount = world.discount
     if discount < 1.0 and "gamma" not in config.hyperparameters:
         hyperparameters = {**config.hyperparameters, "gamma": discount}
         config = config.model_copy(update={"hyperparameters": hyperparameters})
+    spaces = registry.make_task(world).spaces()
+    sizes = len(spaces.observation_names), len(spaces.action_names)
+    check_learner(config, *sizes, str(path))
     return config
 
 
@@ -134,57 +123,120 @@ def train(
     Raises:
         PhysaiError: For anything a person can put right; what was saved stays.
     """
-    config, folder = _prepare(name, settings or [], seed, device, out, resume)
+    config, folder = _find_run(name, settings or [], seed, device, out, resume)
+    prepare_folder(folder, resume)
+    try:
+        with held(folder):
+            _train(config, folder, resume)
+    except KeyboardInterrupt:
+        kept = latest_checkpoint(folder / "checkpoints")
+        what = "nothing is lost" if kept else "it will begin again"
+        raise KeyboardInterrupt(
+            f"{folder}: interrupted; go on with: physai train {folder} --resume ({what})"
+            if (folder / "config.yaml").is_file()
+            else f"{folder}: interrupted before anything was done"
+        ) from None
+    except (EOFError, ConnectionError) as error:
+        raise PhysaiError(
+            f"{folder}: a process of the environments is gone "
+            f"({type(error).__name__}); go on with --resume, and with vector.kind shared "
+            "it is started again by itself"
+        ) from None
+    except OSError as error:
+        raise PhysaiError(
+            f"{folder}: cannot be written ({error.strerror or error}); the last "
+            "checkpoint stays, go on with --resume"
+        ) from None
+    return folder
+
+
+def _train(config: TrainConfig, folder: Path, resume: bool) -> None:
+    """Train in a folder that is held, to the bundle."""
+    place = latest_checkpoint(folder / "checkpoints") if resume else None
+    progress = _progress(config, place)
     _seed_everything(config.seed)
     torch.set_num_threads(config.torch_threads)
     vector, normalizer = _make_vector(config)
     try:
-        model = _make_model(config, vector, folder)
-        _write_start(config, folder)
-    except BaseException:
+        model = make_learner(config, vector, config.seed)
+        shown = None
+        if place is not None:
+            shown = load_checkpoint(place, model, normalizer)
+        if model.num_timesteps:
+            # Not the episodes of the beginning once more.
+            vector.seed(derive_seed(config.seed, "vector", model.num_timesteps))
+        write_start(config, folder)
+        model.set_logger(open_board(folder / "tensorboard", model.num_timesteps))
+        if not progress["demonstrated"]:
+            _demonstrate(config, folder, model, normalizer, progress, shown)
+        _learn(config, folder, model, normalizer, progress)
+        model.logger.close()
+    finally:
         vector.close()
-        raise
-    place = latest_checkpoint(folder / "checkpoints") if resume else None
+    draw_curves(progress, config, folder / "curves.svg")
+    finish_run(config, folder, model, normalizer, progress)
+
+
+def _learn(
+    config: TrainConfig,
+    folder: Path,
+    model: BaseAlgorithm,
+    normalizer: VecNormalize | None,
+    progress: dict[str, Any],
+) -> None:
+    """Learn what is left of the run."""
+    left = config.total_steps - model.num_timesteps
+    with Interruption() as interruption:
+        keeper = Keeper(config, folder, normalizer, progress, interruption)
+        try:
+            if left > 0:
+                model.learn(
+                    left,
+                    callback=keeper,
+                    reset_num_timesteps=False,
+                    tb_log_name="run",
+                    progress_bar=False,
+                )
+        except (ValueError, AssertionError):
+            # Distributions refuse a mean that is not a number before we see it.
+            check_finite(folder, model, normalizer)
+            raise
+        keeper.finish(model)
+
+
+def _progress(config: TrainConfig, place: Path | None) -> dict[str, Any]:
+    """Return the progress of a run, of its last checkpoint if it has one.
+
+    Raises:
+        PhysaiError: If the run cannot go on from there with this config.
+    """
+    task = registry.make_task(registry.load_environment(config.environment)).spaces()
+    spaces = {
+        "observations": list(task.observation_names),
+        "actions": list(task.action_names),
+    }
     progress: dict[str, Any] = {
         "curve": [],
         "best": None,
         "demonstrated": False,
         "seconds": 0.0,
+        "changes": [],
     }
+    given = config.model_dump(mode="json")
     if place is not None:
-        progress.update(load_checkpoint(place, model, normalizer))
-    try:
-        if not progress["demonstrated"]:
-            progress["demonstration"] = _demonstrate(config, model, normalizer)
-            progress["demonstrated"] = True
-            save_checkpoint(folder / "checkpoints", model, normalizer, progress)
-        keeper = Keeper(config, folder, normalizer, progress)
-        left = config.total_steps - model.num_timesteps
-        if left > 0:
-            model.learn(
-                left,
-                callback=keeper,
-                reset_num_timesteps=False,
-                tb_log_name="run",
-                progress_bar=False,
+        stored = read_progress(place)
+        check_resumable(place, stored, config, spaces)
+        progress.update(stored)
+        if stored.get("config", given) != given:
+            before = configuration.parse(TrainConfig, stored["config"], str(place))
+            digest = content.digest_value(before.distinctive())
+            progress["changes"].append(
+                {"steps": stored["steps"], "config_digest_before": digest}
             )
-        keeper.finish(model)
-    except KeyboardInterrupt:
-        save_checkpoint(folder / "checkpoints", model, normalizer, progress)
-        raise
-    except OSError as error:
-        raise PhysaiError(
-            f"{folder}: cannot be written ({error.strerror}); the last checkpoint stays, "
-            "go on with --resume"
-        ) from None
-    finally:
-        vector.close()
-    draw_curves(progress, config, folder / "curves.svg")
-    finish_run(config, folder, model, normalizer, progress)
-    return folder
+    return {**progress, **spaces, "config": given}
 
 
-def _prepare(
+def _find_run(
     name: str,
     settings: list[str],
     seed: int | None,
@@ -192,47 +244,13 @@ def _prepare(
     out: str | None,
     resume: bool,
 ) -> tuple[TrainConfig, Path]:
+    """Return the config and the folder of a run."""
     given = Path(name)
     if resume and (given / "config.yaml").is_file():
         folder = given if out is None else Path(out)
-        config = load_config(str(given / "config.yaml"), settings, seed, device)
-    else:
-        config = load_config(name, settings, seed, device)
-        folder = Path(out) if out else Path("runs") / f"{given.stem}_seed{config.seed}"
-    if resume:
-        # A run that was killed before its first checkpoint begins again.
-        if not (folder / "config.yaml").is_file():
-            raise ContentError(
-                f"{folder}: no run to go on with; leave out --resume to start"
-            )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise RefusedError(
-            f"{folder}: is not empty; go on with --resume or choose "
-            "another folder with --out"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ContentError(f"{folder}: cannot be written ({error.strerror})") from None
-    return config, folder
-
-
-def _write_start(config: TrainConfig, folder: Path) -> None:
-    """Write what the run is, once it is known that it can start."""
-    try:
-        _write_yaml(folder / "config.yaml", config.model_dump(mode="json"))
-        (folder / "environment.json").write_text(
-            json.dumps(environment_record(), indent=2)
-        )
-    except OSError as error:
-        raise ContentError(f"{folder}: cannot be written ({error.strerror})") from None
-
-
-def _write_yaml(file: Path, value: dict[str, Any]) -> None:
-    from ruamel.yaml import YAML
-
-    with file.open("w") as handle:
-        YAML(typ="safe", pure=True).dump(value, handle)
+        return load_config(str(given / "config.yaml"), settings, seed, device), folder
+    config = load_config(name, settings, seed, device)
+    return config, Path(out or f"runs/{given.stem}_seed{config.seed}")
 
 
 def _seed_everything(seed: int) -> None:
@@ -278,51 +296,70 @@ def _make_vector(config: TrainConfig) -> tuple[VecEnv, VecNormalize | None]:
     return normalizer, normalizer
 
 
-def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgorithm:
-    policy_kwargs = dict(config.policy_kwargs)
-    if isinstance(policy_kwargs.get("activation_fn"), str):
-        policy_kwargs["activation_fn"] = getattr(
-            torch.nn, policy_kwargs["activation_fn"]
-        )
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise RefusedError(
-            "device cuda was asked for, but no CUDA device is present; "
-            "use --device auto or cpu"
-        )
-    algorithm = algorithms()[config.algorithm]
-    more: dict[str, Any] = {}
-    if config.constraint is not None:
-        algorithm, more = constrained(algorithm), {"constraint": config.constraint}
-    try:
-        return algorithm(
-            config.policy,
-            vector,
-            seed=config.seed,
-            device=config.device,
-            tensorboard_log=str(folder / "tensorboard"),
-            policy_kwargs=policy_kwargs or None,
-            verbose=0,
-            **more,
-            **with_schedules(config.hyperparameters),
-        )
-    except (TypeError, ValueError, AssertionError, AttributeError) as error:
-        # The library checks its parameters in its own ways; all mean a wrong config.
-        raise ConfigError(
-            f"policy or hyperparameters: {config.algorithm} says: {error}"
-        ) from error
-
-
 def _demonstrate(
-    config: TrainConfig, model: BaseAlgorithm, normalizer: VecNormalize | None
-) -> dict[str, Any]:
-    """Imitate the expert before reinforcement learning, if the config says so."""
+    config: TrainConfig,
+    folder: Path,
+    model: BaseAlgorithm,
+    normalizer: VecNormalize | None,
+    progress: dict[str, Any],
+    data: demonstration.Demonstrations | None,
+) -> None:
+    """Imitate the expert before reinforcement learning, if the config says so.
+
+    Every round is kept, so that a run that was killed goes on with the next one.
+
+    Args:
+        config: The run's config.
+        folder: Its folder.
+        model: Learns.
+        normalizer: Is set from what is seen.
+        progress: Says in ``demonstration`` what was found.
+        data: The rounds that are done; None at the beginning.
+    """
     plan = config.demonstrations
-    if plan.episodes == 0:
-        return {}
-    env = registry.make(config.environment, guard=config.guard)
-    data = demonstration.Demonstrations()
-    total = plan.episodes + plan.dagger_rounds * plan.dagger_episodes
-    errors = []
+    data = data or demonstration.Demonstrations()
+    found = progress.setdefault("demonstration", {})
+    if plan.episodes:
+        total = plan.episodes + plan.dagger_rounds * plan.dagger_episodes
+        found.setdefault("errors", [])
+        with tqdm(
+            total=total,
+            initial=len(data.successes),
+            desc="demonstrations",
+            disable=not sys.stderr.isatty(),
+        ) as bar:
+            env = registry.make(config.environment, guard=config.guard)
+            for turn in range(len(found["errors"]), 1 + plan.dagger_rounds):
+                _one_round(config, turn, env, model, normalizer, data, bar)
+                found["errors"].append(
+                    demonstration.fit(model, normalizer, data, plan, config.seed)
+                )
+                if turn < plan.dagger_rounds:
+                    save_checkpoint(
+                        folder / "checkpoints", model, normalizer, progress, data
+                    )
+            env.close()
+        found.update(
+            samples=len(data),
+            episodes=total,
+            expert_success=float(np.mean(data.successes[: plan.episodes])),
+            policy_success=float(np.mean(data.successes[-plan.dagger_episodes :])),
+        )
+    progress["demonstrated"] = True
+    save_checkpoint(folder / "checkpoints", model, normalizer, progress)
+
+
+def _one_round(
+    config: TrainConfig,
+    turn: int,
+    env: gymnasium.Env[Any, Any],
+    model: BaseAlgorithm,
+    normalizer: VecNormalize | None,
+    data: demonstration.Demonstrations,
+    bar: tqdm[Any],
+) -> None:
+    """Collect one round: of the expert's own first, then where the policy drives."""
+    plan = config.demonstrations
 
     def drive(observation: Any) -> Any:
         seen = (
@@ -330,34 +367,12 @@ def _demonstrate(
         )
         return model.predict(np.asarray(seen, dtype=np.float32), deterministic=True)[0]
 
-    with tqdm(
-        total=total, desc="demonstrations", disable=not sys.stderr.isatty()
-    ) as bar:
-        demonstration.collect(
-            env,
-            plan.episodes,
-            config.seed,
-            plan.action_noise,
-            data,
-            progress=lambda _: bar.update() or None,
-        )
-        errors.append(demonstration.fit(model, normalizer, data, plan, config.seed))
-        for turn in range(plan.dagger_rounds):
-            demonstration.collect(
-                env,
-                plan.dagger_episodes,
-                derive_seed(config.seed, "dagger", turn),
-                0.5 * plan.action_noise,
-                data,
-                driver=drive,
-                progress=lambda _: bar.update() or None,
-            )
-            errors.append(demonstration.fit(model, normalizer, data, plan, config.seed))
-    env.close()
-    return {
-        "samples": len(data),
-        "episodes": total,
-        "errors": errors,
-        "expert_success": float(np.mean(data.successes[: plan.episodes])),
-        "policy_success": float(np.mean(data.successes[-plan.dagger_episodes :])),
-    }
+    demonstration.collect(
+        env,
+        plan.dagger_episodes if turn else plan.episodes,
+        derive_seed(config.seed, "dagger", turn - 1) if turn else config.seed,
+        0.5 * plan.action_noise if turn else plan.action_noise,
+        data,
+        driver=drive if turn else None,
+        progress=lambda _: bar.update() or None,
+    )

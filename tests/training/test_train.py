@@ -295,7 +295,7 @@ def test_every_kind_of_actor_is_exported_as_it_acts(name: str, tmp_path: Path) -
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
     from physai.training.export import check_parity, export_onnx
-    from physai.training.train import algorithms
+    from physai.training.hyperparameters import algorithms
 
     pendulum = gymnasium.wrappers.RescaleAction(
         gymnasium.make("Pendulum-v1"), -1.0, 1.0

@@ -186,6 +186,9 @@ class Keeper(BaseCallback):
         self.init_callback(model)
         self._save()
         if self.progress["best"] is None or self._last_evaluation < model.num_timesteps:
+            # What the last update said has its step from the next rollout, of which
+            # there is none.
+            self.logger.name_to_value.clear()
             self._evaluate()
             self.logger.dump(model.num_timesteps)
             self._save()

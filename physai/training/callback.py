@@ -188,7 +188,8 @@ class Keeper(BaseCallback):
         if self.progress["best"] is None or self._last_evaluation < model.num_timesteps:
             # What the last update said has its step from the next rollout, of which
             # there is none.
-            self.logger.name_to_value.clear()
+            for kept in ("name_to_value", "name_to_count", "name_to_excluded"):
+                getattr(self.logger, kept).clear()
             self._evaluate()
             self.logger.dump(model.num_timesteps)
             self._save()

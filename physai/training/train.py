@@ -91,13 +91,13 @@ def load_config(
                 f"{config.environment}"
             )
     world = registry.load_environment(config.environment)
+    spaces = registry.make_task(world).spaces()
+    sizes = len(spaces.observation_names), len(spaces.action_names)
+    check_learner(config, *sizes, str(path))
     discount = world.discount
     if discount < 1.0 and "gamma" not in config.hyperparameters:
         hyperparameters = {**config.hyperparameters, "gamma": discount}
         config = config.model_copy(update={"hyperparameters": hyperparameters})
-    spaces = registry.make_task(world).spaces()
-    sizes = len(spaces.observation_names), len(spaces.action_names)
-    check_learner(config, *sizes, str(path))
     return config
 
 

@@ -23,11 +23,9 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import gymnasium
-import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -46,7 +44,8 @@ from physai.training.demonstration import (
     fit,
     remember,
 )
-from physai.training.train import load_config, make_model, make_vector
+from physai.training.hyperparameters import make_learner
+from physai.training.train import load_config, make_vector
 
 TASKS = ("logistics_crossing", "care_feeding")
 ANCHOR = "panda-gym reach, PPO"
@@ -126,10 +125,9 @@ class _Course:
 
 def _imitate(config: TrainConfig, course: _Course, corrected: bool) -> None:
     """Few episodes of the expert, then ever more; with DAgger the policy drives."""
-    torch.manual_seed(config.seed)
     vector, normalizer = make_vector(config)
-    with TemporaryDirectory() as place:
-        model = make_model(config, vector, Path(place))
+    model = make_learner(config, vector, config.seed)
+    try:
         collector = Collector(partial(registry.make, config.environment), 1)
         data, count = Demonstrations(), 4
         for turn in range(100):
@@ -142,7 +140,8 @@ def _imitate(config: TrainConfig, course: _Course, corrected: bool) -> None:
             # As much again as there is, so that fitting stays a part of it.
             count = len(data.episodes) if not corrected else 4
         collector.close()
-    vector.close()
+    finally:
+        vector.close()
 
 
 class _Watch(BaseCallback):
@@ -161,11 +160,9 @@ class _Watch(BaseCallback):
 
 def _reinforce(config: TrainConfig, course: _Course, shown: int, every: int) -> None:
     """Reinforcement learning, from ``shown`` episodes of the expert or from nothing."""
-    torch.manual_seed(config.seed)
-    np.random.seed(config.seed)
     vector, normalizer = make_vector(config)
-    with TemporaryDirectory() as place:
-        model = make_model(config, vector, Path(place))
+    model = make_learner(config, vector, config.seed)
+    try:
         if shown:
             collector = Collector(partial(registry.make, config.environment), 1)
             data = Demonstrations([*collector.collect(shown, config.seed, 0.05)])
@@ -173,7 +170,8 @@ def _reinforce(config: TrainConfig, course: _Course, shown: int, every: int) -> 
             fit(model, normalizer, data, config.demonstrations, config.seed)
             remember(model, data)
         model.learn(10**9, callback=_Watch(course, normalizer, every))
-    vector.close()
+    finally:
+        vector.close()
 
 
 Route = tuple[list[str], Callable[[TrainConfig, _Course], None]]

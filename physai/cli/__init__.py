@@ -132,8 +132,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except PhysaiError as error:
         print(str(error).replace("\n", " "), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(str(error) or "interrupted; what was finished is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()

@@ -13,7 +13,7 @@ import torch
 
 from physai.errors import BundleError, ContractError
 from physai.policy.policy import FloatArray, FunctionPolicy, Policy, PolicyContract
-from physai.training.train import algorithms
+from physai.training.hyperparameters import algorithms
 
 __all__ = ["load_sb3", "load_torchscript"]
 

@@ -9,25 +9,28 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from tqdm import tqdm
 
-from physai.errors import PhysaiError
 from physai.evaluation.held_out import count_held_out
 from physai.policy.policy import FunctionPolicy
 from physai.tasks import registry
-from physai.training.checkpoint import save_checkpoint
+from physai.training.checkpoint import check_finite, save_checkpoint
 from physai.training.config import TrainConfig
 from physai.training.demonstration import Driver
+from physai.training.interruption import Interruption
 
 __all__ = ["VALIDATION_FROM", "Keeper"]
 
 VALIDATION_FROM = 0.9
 """The best policy is chosen on the seeds of the test distribution from this share on, so
 that the first ones, on which the chosen one is measured, had no part in it."""
+
+_STEPS_PER_CHECK = 200
+"""Off-policy, an update follows each step: looking at every weight would cost too much."""
 
 
 class Keeper(BaseCallback):
@@ -38,6 +41,7 @@ class Keeper(BaseCallback):
         folder: Of the run.
         normalizer: Of the observations; None where they are not normalised.
         progress: Curve, evaluations and the best so far; goes on with each checkpoint.
+        interruption: Says whether someone asked for the end.
     """
 
     def __init__(
@@ -46,19 +50,21 @@ class Keeper(BaseCallback):
         folder: Path,
         normalizer: VecNormalize | None,
         progress: dict[str, Any],
+        interruption: Interruption,
     ) -> None:
         super().__init__()
+        self.interruption = interruption
         self.config, self.folder = config, folder
         self.normalizer, self.progress = normalizer, progress
         self._bar: tqdm[Any] | None = None
-        self._last_checkpoint = 0
+        self._last_checkpoint = self._last_check = self._learned = 0
         done = progress.get("evaluations") or [{"steps": 0}]
         self._last_evaluation = int(done[-1]["steps"])
         self._clock = time.monotonic()
         self._env: gymnasium.Env[Any, Any] | None = None
 
     def _on_training_start(self) -> None:
-        self._last_checkpoint = self._last_evaluation = self.model.num_timesteps
+        self._last_checkpoint = self._learned = self.model.num_timesteps
         self._bar = tqdm(
             total=self.config.total_steps,
             initial=self.model.num_timesteps,
@@ -70,11 +76,36 @@ class Keeper(BaseCallback):
             self._evaluate()
 
     def _on_step(self) -> bool:
-        return True
+        # A rollout that is not learned from may be left at any step; a replay buffer is
+        # left between two steps.
+        off_policy = isinstance(self.model, OffPolicyAlgorithm)
+        return off_policy or not self.interruption.asked
+
+    def _on_training_end(self) -> None:
+        if self.interruption.asked:
+            self.model.num_timesteps = self._learned
+            self._save()
+            raise KeyboardInterrupt
+
+    def _on_rollout_start(self) -> None:
+        """Check, keep and evaluate what is learned: an update has just ended."""
+        steps = self._learned = self.model.num_timesteps
+        if steps - self._last_check >= _STEPS_PER_CHECK:
+            self._last_check = steps
+            check_finite(self.folder, self.model, self.normalizer)
+        due = steps - self._last_checkpoint >= self.config.checkpoint_every_steps
+        if due or self.interruption.asked:
+            self._save()
+        self.interruption.check()
+        if steps - self._last_evaluation >= self.config.evaluation.every_steps:
+            try:
+                self._evaluate()
+            except KeyboardInterrupt:
+                self._save()
+                raise
 
     def _on_rollout_end(self) -> None:
         steps = self.model.num_timesteps
-        self._check_numbers()
         recent = list(self.model.ep_info_buffer or [])
         successes = list(self.model.ep_success_buffer or [])
         if recent:
@@ -100,39 +131,32 @@ class Keeper(BaseCallback):
                 )
         if self._bar is not None:
             self._bar.update(steps - self._bar.n)
-        if steps - self._last_checkpoint >= self.config.checkpoint_every_steps:
-            self._last_checkpoint = steps
-            save_checkpoint(
-                self.folder / "checkpoints", self.model, self.normalizer, self.progress
-            )
-        if steps - self._last_evaluation >= self.config.evaluation.every_steps:
-            self._evaluate()
 
-    def _check_numbers(self) -> None:
-        for parameter in self.model.policy.parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                raise PhysaiError(
-                    f"{self.folder}: training diverged (a weight is not a number) at step "
-                    f"{self.model.num_timesteps}; the last checkpoint is good, go on with "
-                    "--resume and a smaller learning rate"
-                )
+    def _save(self) -> None:
+        self._last_checkpoint = self.model.num_timesteps
+        save_checkpoint(
+            self.folder / "checkpoints", self.model, self.normalizer, self.progress
+        )
 
     def _evaluate(self) -> None:
         """Count deterministic episodes on held-out seeds and keep the best policy."""
-        self._last_evaluation = self.model.num_timesteps
         count = self.config.evaluation.episodes
         if self._env is None:
             self._env = registry.make(self.config.environment, guard=self.config.guard)
         cycle = self._env.unwrapped.cycle  # type: ignore[attr-defined]
         driver = FunctionPolicy(Driver(self.model, self.normalizer))
         seeds = cycle.environment.distributions["test"].seeds
-        first = int(VALIDATION_FROM * seeds.count)
-        found = count_held_out(cycle, driver, count, first=first)
+        found = count_held_out(
+            cycle,
+            driver,
+            count,
+            first=int(VALIDATION_FROM * seeds.count),
+            progress=lambda _: self.interruption.check(),
+        )
         rate, cost = found["safe_success"], found["mean_cost"]
-        # A run that was killed after its last step has no logger when it resumes.
-        if hasattr(self.model, "_logger"):
-            self.logger.record("evaluation/safe_success", rate)
-            self.logger.record("evaluation/episode_cost", cost)
+        self._last_evaluation = self.model.num_timesteps
+        self.logger.record("evaluation/safe_success", rate)
+        self.logger.record("evaluation/episode_cost", cost)
         self.progress.setdefault("evaluations", []).append(
             {
                 "steps": self.model.num_timesteps,
@@ -147,19 +171,24 @@ class Keeper(BaseCallback):
                 "steps": self.model.num_timesteps,
                 "safe_success": rate,
             }
+            # The pair belongs together: should the process be killed between the two,
+            # both come back from the checkpoint.
             self.model.save(self.folder / "best_model.zip")
             if self.normalizer is not None:
                 self.normalizer.save(str(self.folder / "best_normalizer.pkl"))
 
     def finish(self, model: BaseAlgorithm) -> None:
-        """Write the last checkpoint and close the bar."""
-        self.model = model
+        """Evaluate once more, write the last checkpoint and close the bar."""
+        self.init_callback(model)
+        self._save()
         if self.progress["best"] is None or self._last_evaluation < model.num_timesteps:
-            self.init_callback(model)
+            # What the last update said has its step from the next rollout, of which
+            # there is none.
+            for kept in ("name_to_value", "name_to_count", "name_to_excluded"):
+                getattr(self.logger, kept).clear()
             self._evaluate()
-        save_checkpoint(
-            self.folder / "checkpoints", model, self.normalizer, self.progress
-        )
+            self.logger.dump(model.num_timesteps)
+            self._save()
         if self._bar is not None:
             self._bar.close()
         if self._env is not None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -89,6 +90,47 @@ class Demonstrations:
         """Return the share of successes among episodes ``first`` to ``last``."""
         chosen = self.episodes[first:last]
         return float(np.mean([episode.success for episode in chosen]))
+
+    def save(self, file: Path) -> None:
+        """Write them as arrays, without pickles."""
+        parts = ("observations", "labels", "actions", "rewards", "costs")
+        joined = {
+            part: np.concatenate([getattr(e, part) for e in self.episodes])
+            for part in parts
+        }
+        ends = {
+            end: [getattr(e, end) for e in self.episodes]
+            for end in ("terminated", "success")
+        }
+        lengths = [len(e.labels) for e in self.episodes]
+        arrays: dict[str, Any] = {**joined, **ends}
+        np.savez(file, lengths=lengths, **arrays)
+
+    @staticmethod
+    def load(file: Path) -> Demonstrations:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            KeyError, ValueError, OSError: If it is something else.
+        """
+        with np.load(file, allow_pickle=False) as stored:
+            steps = np.cumsum(stored["lengths"])
+            # An episode has one observation more than steps.
+            seen = steps + np.arange(1, len(steps) + 1)
+            columns = {
+                part: np.split(
+                    stored[part], (seen if part == "observations" else steps)[:-1]
+                )
+                for part in ("observations", "labels", "actions", "rewards", "costs")
+            }
+            ends = {end: stored[end].tolist() for end in ("terminated", "success")}
+            named = {**columns, **ends}
+            return Demonstrations(
+                [
+                    Episode(**dict(zip(named, values, strict=True)))
+                    for values in zip(*named.values(), strict=True)
+                ]
+            )
 
 
 class Driver:
@@ -282,23 +324,30 @@ def fit(
 
 
 def imitate(
-    config: TrainConfig, model: BaseAlgorithm, normalizer: VecNormalize | None
-) -> dict[str, Any]:
+    config: TrainConfig,
+    model: BaseAlgorithm,
+    normalizer: VecNormalize | None,
+    found: dict[str, Any],
+    data: Demonstrations,
+    keep: Callable[[Demonstrations], None],
+) -> None:
     """Imitate the expert before reinforcement learning, if the config says so.
 
     Args:
         config: Of the run.
         model: The learner; its policy is fitted.
         normalizer: Its normalisation, set from the demonstrations.
-
-    Returns:
-        Figures: ``samples``, ``episodes``, ``errors`` of every fit, success of expert
-        and of the policy in the last round; empty without demonstrations.
+        found: Takes ``samples``, ``episodes``, ``errors`` of every fit, success of the
+            expert and of the policy in the last round; with errors of rounds that are
+            done, the next one is the first here.
+        data: The rounds that are done; grows.
+        keep: Called after every round but the last, so that a run that is killed goes on
+            with the next one.
     """
     plan = config.demonstrations
     if plan.episodes == 0:
-        return {}
-    cores = len(os.sched_getaffinity(0))
+        return
+    errors = found.setdefault("errors", [])
     collector = Collector(
         partial(
             registry.make,
@@ -306,38 +355,53 @@ def imitate(
             guard=config.guard,
             distribution=config.distribution,
         ),
-        plan.processes or cores,
+        plan.processes or len(os.sched_getaffinity(0)),
     )
-    data, errors = Demonstrations(), []
     total = plan.episodes + plan.dagger_rounds * plan.dagger_episodes
-    bar = tqdm(total=total, desc="demonstrations", disable=not sys.stderr.isatty())
+    bar = tqdm(
+        total=total,
+        initial=len(data.episodes),
+        desc="demonstrations",
+        disable=not sys.stderr.isatty(),
+    )
     try:
-        for turn in range(plan.dagger_rounds + 1):
-            if turn == 0:
-                made = collector.collect(plan.episodes, config.seed, plan.action_noise)
-            else:
-                made = collector.collect(
-                    plan.dagger_episodes,
-                    derive_seed(config.seed, "dagger", turn - 1),
-                    0.5 * plan.action_noise,
-                    Driver(model, normalizer),
-                )
-            for episode in made:
+        for turn in range(len(errors), plan.dagger_rounds + 1):
+            for episode in _one_round(config, turn, collector, model, normalizer):
                 data.episodes.append(episode)
                 bar.update()
             errors.append(fit(model, normalizer, data, plan, config.seed))
+            if turn < plan.dagger_rounds:
+                keep(data)
     finally:
         bar.close()
         collector.close()
     if plan.into_replay:
         remember(model, data)
-    return {
-        "samples": len(data),
-        "episodes": total,
-        "errors": errors,
-        "expert_success": data.success(0, plan.episodes),
-        "policy_success": data.success(-plan.dagger_episodes),
-    }
+    found.update(
+        samples=len(data),
+        episodes=total,
+        expert_success=data.success(0, plan.episodes),
+        policy_success=data.success(-plan.dagger_episodes),
+    )
+
+
+def _one_round(
+    config: TrainConfig,
+    turn: int,
+    collector: Collector,
+    model: BaseAlgorithm,
+    normalizer: VecNormalize | None,
+) -> Iterator[Episode]:
+    """Collect one round: of the expert's own first, then where the policy drives."""
+    plan = config.demonstrations
+    if turn == 0:
+        return collector.collect(plan.episodes, config.seed, plan.action_noise)
+    return collector.collect(
+        plan.dagger_episodes,
+        derive_seed(config.seed, "dagger", turn - 1),
+        0.5 * plan.action_noise,
+        Driver(model, normalizer),
+    )
 
 
 def remember(model: BaseAlgorithm, data: Demonstrations) -> None:

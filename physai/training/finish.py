@@ -84,6 +84,9 @@ def finish_run(
         "demonstration": progress.get("demonstration", {}),
         "best": progress.get("best") or {},
     }
+    if progress.get("changes"):
+        # The config's digest alone does not make this run again.
+        training["changes"] = progress["changes"]
     write_bundle(
         folder / "bundle",
         model=onnx,

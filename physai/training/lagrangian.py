@@ -118,7 +118,8 @@ class _Costs:
 
     def take(self) -> list[float]:
         """Return the costs of the episodes that have ended, and forget them."""
-        finished, self.finished = self.finished, []
+        finished = list(self.finished)
+        self.finished.clear()
         return finished
 
 
@@ -324,6 +325,8 @@ class _OffPolicy(OffPolicyAlgorithm):
         super()._setup_model()
         self.multiplier = Multiplier(self.constraint)
         self._count = _Costs(self.n_envs)
+        # Of ended episodes that no update of the price has seen: kept with the model.
+        self.unjudged_costs = self._count.finished
         self._share()
 
     def _share(self) -> None:

@@ -11,16 +11,14 @@ bundle/            the exported policy
 
 from __future__ import annotations
 
-import json
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-import stable_baselines3
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -34,47 +32,36 @@ from stable_baselines3.common.vec_env import (
 
 from physai import config as configuration
 from physai import content
-from physai.errors import ConfigError, ContentError, PhysaiError, RefusedError, suggest
+from physai.errors import ConfigError, PhysaiError, suggest
 from physai.evaluation.suite import load_suite
-from physai.provenance import environment_record
 from physai.randomness import derive_seed
 from physai.tasks import registry
 from physai.tasks.environment import EnvironmentConfig
+from physai.training.board import open_board
 from physai.training.callback import Keeper
 from physai.training.checkpoint import (
+    check_finite,
     latest_checkpoint,
     load_checkpoint,
+    read_progress,
     save_checkpoint,
 )
-from physai.training.config import TrainConfig, read_training, with_schedules
+from physai.training.config import TrainConfig, read_training
 from physai.training.curriculum import Curriculum
 from physai.training.curves import draw_curves
-from physai.training.demonstration import imitate
-from physai.training.features import EXTRACTORS
+from physai.training.demonstration import Demonstrations, imitate
 from physai.training.finish import finish_run
-from physai.training.lagrangian import constrained
-from physai.training.overlap import Interleaved, overlapped
+from physai.training.hyperparameters import check_learner, make_learner
+from physai.training.interruption import Interruption
+from physai.training.run_folder import (
+    check_resumable,
+    held,
+    prepare_folder,
+    write_start,
+)
 from physai.training.vector import SharedVectorEnv
 
-__all__ = ["algorithms", "load_config", "make_model", "make_vector", "train"]
-
-
-def algorithms() -> dict[str, type[BaseAlgorithm]]:
-    """Return every algorithm of Stable-Baselines3 and sb3-contrib by class name."""
-    found: dict[str, type[BaseAlgorithm]] = {}
-    modules = [stable_baselines3]
-    try:
-        import sb3_contrib
-
-        modules.append(sb3_contrib)
-    except ImportError:
-        pass
-    for module in modules:
-        for name in dir(module):
-            item = getattr(module, name)
-            if isinstance(item, type) and issubclass(item, BaseAlgorithm):
-                found[name] = item
-    return found
+__all__ = ["load_config", "make_vector", "train"]
 
 
 def load_config(
@@ -82,11 +69,13 @@ def load_config(
 ) -> TrainConfig:
     """Read a training config with ``--set``, ``--seed`` and ``--device`` applied.
 
-    A ``gamma`` that is not given is the discount of the environment's shaping.
+    A ``gamma`` that is not given is the discount of the environment's shaping. All that
+    can be known to be wrong before an environment is built is found here.
 
     Raises:
         ContentError: If there is none of that name.
         ConfigError: If it is wrong, in one sentence.
+        RefusedError: If it asks for a device that is not there.
     """
     path = content.find("train", name)
     value = configuration.override(read_training(path), settings, str(path))
@@ -95,12 +84,6 @@ def load_config(
     if device is not None:
         value["device"] = device
     config = configuration.parse(TrainConfig, value, str(path))
-    known = algorithms()
-    if config.algorithm not in known:
-        raise ConfigError(
-            f'{path}: algorithm: unknown "{config.algorithm}"; '
-            f"{suggest(config.algorithm, known)}"
-        )
     if config.evaluation.suite:
         suite = load_suite(config.evaluation.suite)
         if suite.environment != config.environment:
@@ -108,9 +91,12 @@ def load_config(
                 f"{path}: evaluation.suite: {suite.id} is for {suite.environment}, not "
                 f"{config.environment}"
             )
-    environment = registry.load_environment(config.environment)
-    _check_scenarios(config, environment, str(path))
-    discount = environment.discount
+    world = registry.load_environment(config.environment)
+    _check_scenarios(config, world, str(path))
+    spaces = registry.make_task(world).spaces()
+    sizes = len(spaces.observation_names), len(spaces.action_names)
+    check_learner(config, *sizes, str(path))
+    discount = world.discount
     if discount < 1.0 and "gamma" not in config.hyperparameters:
         hyperparameters = {**config.hyperparameters, "gamma": discount}
         config = config.model_copy(update={"hyperparameters": hyperparameters})
@@ -158,60 +144,123 @@ def train(
     Raises:
         PhysaiError: For anything a person can put right; what was saved stays.
     """
-    config, folder = _prepare(name, settings or [], seed, device, out, resume)
+    config, folder = _find_run(name, settings or [], seed, device, out, resume)
+    prepare_folder(folder, resume)
+    try:
+        with held(folder):
+            _train(config, folder, resume)
+    except KeyboardInterrupt:
+        kept = latest_checkpoint(folder / "checkpoints")
+        what = "nothing is lost" if kept else "it will begin again"
+        raise KeyboardInterrupt(
+            f"{folder}: interrupted; go on with: physai train {folder} --resume ({what})"
+            if (folder / "config.yaml").is_file()
+            else f"{folder}: interrupted before anything was done"
+        ) from None
+    except (EOFError, ConnectionError) as error:
+        raise PhysaiError(
+            f"{folder}: a process of the environments is gone "
+            f"({type(error).__name__}); go on with --resume, and with vector.kind shared "
+            "it is started again by itself"
+        ) from None
+    except OSError as error:
+        raise PhysaiError(
+            f"{folder}: cannot be written ({error.strerror or error}); the last "
+            "checkpoint stays, go on with --resume"
+        ) from None
+    return folder
+
+
+def _train(config: TrainConfig, folder: Path, resume: bool) -> None:
+    """Train in a folder that is held, to the bundle."""
+    place = latest_checkpoint(folder / "checkpoints") if resume else None
+    progress = _progress(config, place)
     _seed_everything(config.seed)
     torch.set_num_threads(config.torch_threads)
     vector, normalizer = make_vector(config)
     try:
-        model = make_model(config, vector, folder)
-        _write_start(config, folder)
-    except BaseException:
+        model = make_learner(config, vector, config.seed)
+        shown = None
+        if place is not None:
+            shown = load_checkpoint(place, model, normalizer)
+        if model.num_timesteps:
+            # Not the episodes of the beginning once more.
+            vector.seed(derive_seed(config.seed, "vector", model.num_timesteps))
+        write_start(config, folder)
+        model.set_logger(open_board(folder / "tensorboard", model.num_timesteps))
+        if not progress["demonstrated"]:
+            _demonstrate(config, folder, model, normalizer, progress, shown)
+        _learn(config, folder, model, normalizer, progress)
+        model.logger.close()
+    finally:
         vector.close()
-        raise
-    place = latest_checkpoint(folder / "checkpoints") if resume else None
+    draw_curves(progress, config, folder / "curves.svg")
+    finish_run(config, folder, model, normalizer, progress)
+
+
+def _learn(
+    config: TrainConfig,
+    folder: Path,
+    model: BaseAlgorithm,
+    normalizer: VecNormalize | None,
+    progress: dict[str, Any],
+) -> None:
+    """Learn what is left of the run."""
+    left = config.total_steps - model.num_timesteps
+    with Interruption() as interruption:
+        keeper = Keeper(config, folder, normalizer, progress, interruption)
+        callbacks: list[BaseCallback] = [keeper]
+        if config.curriculum is not None:
+            callbacks.append(Curriculum(config.curriculum, progress))
+        try:
+            if left > 0:
+                model.learn(
+                    left,
+                    callback=callbacks,
+                    reset_num_timesteps=False,
+                    tb_log_name="run",
+                    progress_bar=False,
+                )
+        except (ValueError, AssertionError):
+            # Distributions refuse a mean that is not a number before we see it.
+            check_finite(folder, model, normalizer)
+            raise
+        keeper.finish(model)
+
+
+def _progress(config: TrainConfig, place: Path | None) -> dict[str, Any]:
+    """Return the progress of a run, of its last checkpoint if it has one.
+
+    Raises:
+        PhysaiError: If the run cannot go on from there with this config.
+    """
+    task = registry.make_task(registry.load_environment(config.environment)).spaces()
+    spaces = {
+        "observations": list(task.observation_names),
+        "actions": list(task.action_names),
+    }
     progress: dict[str, Any] = {
         "curve": [],
         "best": None,
         "demonstrated": False,
         "seconds": 0.0,
+        "changes": [],
     }
+    given = config.model_dump(mode="json")
     if place is not None:
-        progress.update(load_checkpoint(place, model, normalizer))
-    try:
-        if not progress["demonstrated"]:
-            progress["demonstration"] = imitate(config, model, normalizer)
-            progress["demonstrated"] = True
-            save_checkpoint(folder / "checkpoints", model, normalizer, progress)
-        keeper = Keeper(config, folder, normalizer, progress)
-        callbacks: list[BaseCallback] = [keeper]
-        if config.curriculum is not None:
-            callbacks.append(Curriculum(config.curriculum, progress))
-        left = config.total_steps - model.num_timesteps
-        if left > 0:
-            model.learn(
-                left,
-                callback=callbacks,
-                reset_num_timesteps=False,
-                tb_log_name="run",
-                progress_bar=False,
+        stored = read_progress(place)
+        check_resumable(place, stored, config, spaces)
+        progress.update(stored)
+        if stored.get("config", given) != given:
+            before = configuration.parse(TrainConfig, stored["config"], str(place))
+            digest = content.digest_value(before.distinctive())
+            progress["changes"].append(
+                {"steps": stored["steps"], "config_digest_before": digest}
             )
-        keeper.finish(model)
-    except KeyboardInterrupt:
-        save_checkpoint(folder / "checkpoints", model, normalizer, progress)
-        raise
-    except OSError as error:
-        raise PhysaiError(
-            f"{folder}: cannot be written ({error.strerror}); the last checkpoint stays, "
-            "go on with --resume"
-        ) from None
-    finally:
-        vector.close()
-    draw_curves(progress, config, folder / "curves.svg")
-    finish_run(config, folder, model, normalizer, progress)
-    return folder
+    return {**progress, **spaces, "config": given}
 
 
-def _prepare(
+def _find_run(
     name: str,
     settings: list[str],
     seed: int | None,
@@ -219,47 +268,13 @@ def _prepare(
     out: str | None,
     resume: bool,
 ) -> tuple[TrainConfig, Path]:
+    """Return the config and the folder of a run."""
     given = Path(name)
     if resume and (given / "config.yaml").is_file():
         folder = given if out is None else Path(out)
-        config = load_config(str(given / "config.yaml"), settings, seed, device)
-    else:
-        config = load_config(name, settings, seed, device)
-        folder = Path(out) if out else Path("runs") / f"{given.stem}_seed{config.seed}"
-    if resume:
-        # A run that was killed before its first checkpoint begins again.
-        if not (folder / "config.yaml").is_file():
-            raise ContentError(
-                f"{folder}: no run to go on with; leave out --resume to start"
-            )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise RefusedError(
-            f"{folder}: is not empty; go on with --resume or choose "
-            "another folder with --out"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ContentError(f"{folder}: cannot be written ({error.strerror})") from None
-    return config, folder
-
-
-def _write_start(config: TrainConfig, folder: Path) -> None:
-    """Write what the run is, once it is known that it can start."""
-    try:
-        _write_yaml(folder / "config.yaml", config.model_dump(mode="json"))
-        (folder / "environment.json").write_text(
-            json.dumps(environment_record(), indent=2)
-        )
-    except OSError as error:
-        raise ContentError(f"{folder}: cannot be written ({error.strerror})") from None
-
-
-def _write_yaml(file: Path, value: dict[str, Any]) -> None:
-    from ruamel.yaml import YAML
-
-    with file.open("w") as handle:
-        YAML(typ="safe", pure=True).dump(value, handle)
+        return load_config(str(given / "config.yaml"), settings, seed, device), folder
+    config = load_config(name, settings, seed, device)
+    return config, Path(out or f"runs/{given.stem}_seed{config.seed}")
 
 
 def _seed_everything(seed: int) -> None:
@@ -308,62 +323,20 @@ def make_vector(config: TrainConfig) -> tuple[VecEnv, VecNormalize | None]:
     return normalizer, normalizer
 
 
-def make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgorithm:
-    """Make the learner of a run.
+def _demonstrate(
+    config: TrainConfig,
+    folder: Path,
+    model: BaseAlgorithm,
+    normalizer: VecNormalize | None,
+    progress: dict[str, Any],
+    shown: Demonstrations | None,
+) -> None:
+    """Imitate the expert, if the config says so; every round is kept."""
 
-    Args:
-        config: Of the run.
-        vector: Of :func:`make_vector`.
-        folder: Of the run; takes TensorBoard's files.
+    def keep(data: Demonstrations | None) -> None:
+        save_checkpoint(folder / "checkpoints", model, normalizer, progress, data)
 
-    Raises:
-        ConfigError: If the algorithm does not take what the config says.
-        RefusedError: If CUDA was asked for and is absent.
-    """
-    policy_kwargs = _with_classes(config.policy_kwargs)
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise RefusedError(
-            "device cuda was asked for, but no CUDA device is present; "
-            "use --device auto or cpu"
-        )
-    algorithm = algorithms()[config.algorithm]
-    more: dict[str, Any] = {}
-    if config.constraint is not None:
-        algorithm, more = constrained(algorithm), {"constraint": config.constraint}
-    if config.vector.overlap:
-        algorithm, vector = overlapped(algorithm), Interleaved(vector)
-    try:
-        return algorithm(
-            config.policy,
-            vector,
-            seed=config.seed,
-            device=config.device,
-            tensorboard_log=str(folder / "tensorboard"),
-            policy_kwargs=policy_kwargs or None,
-            verbose=0,
-            **more,
-            **with_schedules(config.hyperparameters),
-        )
-    except (TypeError, ValueError, AssertionError, AttributeError) as error:
-        # The library checks its parameters in its own ways; all mean a wrong config.
-        raise ConfigError(
-            f"policy or hyperparameters: {config.algorithm} says: {error}"
-        ) from error
-
-
-def _with_classes(policy_kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments of a policy with classes in place of their names."""
-    found = dict(policy_kwargs)
-    for key, named in (
-        ("activation_fn", vars(torch.nn)),
-        ("features_extractor_class", EXTRACTORS),
-    ):
-        name = found.get(key)
-        if not isinstance(name, str):
-            continue
-        if name not in named:
-            raise ConfigError(
-                f'policy_kwargs.{key}: unknown "{name}"; {suggest(name, named)}'
-            )
-        found[key] = named[name]
-    return found
+    found = progress.setdefault("demonstration", {})
+    imitate(config, model, normalizer, found, shown or Demonstrations(), keep)
+    progress["demonstrated"] = True
+    keep(None)

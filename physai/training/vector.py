@@ -10,6 +10,8 @@ same seed gives the same experience for any number of processes.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import itertools
 import multiprocessing
 import os
@@ -18,8 +20,8 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 import cloudpickle
@@ -30,6 +32,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
 
 from physai.errors import ConfigError, PhysaiError
+from physai.randomness import derive_seed
 
 __all__ = ["SharedVectorEnv"]
 
@@ -40,8 +43,10 @@ _STEP, _ASK, _QUIET, _TOLD, _FAILED = b"s", b"a", b"q", b"t", b"f"
 """To a process: step, or answer a question that follows. From it: nothing but what is in
 shared memory, something follows, or an error follows."""
 
-_RESTARTS = 10
-"""So often a process that died is started again before the run gives up."""
+_DEATHS, _LIFE = 3, 1000
+"""A process that dies so often in a row, each time within so many steps, is given up."""
+
+_CONTEXT = multiprocessing.get_context("spawn")
 
 COST = "cost"
 """Entry of ``info`` that is handed on in every step, as a number."""
@@ -89,10 +94,10 @@ class _Layout:
             at += -(-length // 64) * 64
         return _Layout(tuple(fields), max(at, 64))
 
-    def views(self, memory: SharedMemory) -> dict[str, AnyArray]:
+    def views(self, memory: Any) -> dict[str, AnyArray]:
         """Return an array on the shared memory for every field."""
         return {
-            name: np.ndarray(shape, kind, memory.buf, at)
+            name: np.ndarray(shape, kind, memory, at)
             for name, at, shape, kind in self.fields
         }
 
@@ -207,12 +212,9 @@ def _is_wrapped(environment: Any, wrapper: type[Any]) -> bool:
 
 
 def _work(
-    makers: bytes, first: int, layout: _Layout, memory_name: str, link: Connection
+    makers: bytes, first: int, layout: _Layout, memory: Any, link: Connection
 ) -> None:
     """Serve one group of environments; the main function of a process."""
-    # Ctrl-C reaches every process of a terminal: the learner closes this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    memory = SharedMemory(memory_name)
     file, group = link.fileno(), None
     try:
         group = _Group(cloudpickle.loads(makers), first, layout.views(memory))
@@ -231,16 +233,29 @@ def _work(
                     answer = group.answer(link.recv())
                     os.write(file, _TOLD)
                     link.send(answer)
+            except ConnectionError:
+                raise
             except Exception as error:
                 os.write(file, _FAILED)
                 link.send(_portable(error))
+    except (ConnectionError, EOFError):
+        # The learner is gone, and with it whoever could be told.
+        return
     except Exception as error:
-        link.send(_portable(error))
+        with contextlib.suppress(ConnectionError):
+            link.send(_portable(error))
     finally:
         if group is not None:
             group.close()
             group.views = {}
         link.close()
+
+
+def _reason(code: int | None) -> str:
+    """Say how a process ended."""
+    if code is not None and code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"
 
 
 def _portable(error: Exception) -> Exception:
@@ -259,31 +274,49 @@ class _Process:
         makers: One per environment.
         first: Index of the first.
         layout: Of the shared memory.
-        memory_name: Its name.
+        memory: The same.
+
+    Attributes:
+        deaths: How often it has died in a row.
+        steps: How many it has made since it was started.
     """
 
     def __init__(
-        self, makers: Sequence[Maker], first: int, layout: _Layout, memory_name: str
+        self, makers: Sequence[Maker], first: int, layout: _Layout, memory: Any
     ) -> None:
-        self._arguments = (cloudpickle.dumps(list(makers)), first, layout, memory_name)
+        self._arguments = (cloudpickle.dumps(list(makers)), first, layout, memory)
         self.first, self.count = first, len(makers)
+        self.deaths = 0
         self.start()
+
+    @property
+    def where(self) -> str:
+        """Which environments it steps."""
+        return f"environments {self.first} to {self.first + self.count - 1}"
 
     def start(self) -> None:
         """Start it, without waiting until it is ready."""
-        context = multiprocessing.get_context("spawn")
-        self.link, theirs = context.Pipe()
-        self.process = context.Process(
+        self.link, theirs = _CONTEXT.Pipe()
+        self.process = _CONTEXT.Process(
             target=_work, args=(*self._arguments, theirs), daemon=True
         )
-        self.process.start()
+        # Ctrl-C reaches every process of a terminal: the learner ends this one. What is
+        # blocked here stays blocked there, from its first instruction on.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._file = self.link.fileno()
+        self.steps = 0
 
     def wait_ready(self) -> None:
         """Wait until its environments are made.
 
         Raises:
+            EOFError: If the process is gone.
             Exception: What was raised while they were made.
         """
         error = self.link.recv()
@@ -355,9 +388,12 @@ class SharedVectorEnv(VecEnv):
         self._layout = _Layout.of(
             len(makers), example.observation_space, example.action_space
         )
-        self._memory = SharedMemory(create=True, size=self._layout.size)
-        self._views = self._layout.views(self._memory)
+        # It has no name that would be left behind when every process is killed.
+        memory = _CONTEXT.RawArray(ctypes.c_byte, self._layout.size)
+        self._views = self._layout.views(memory)
         self._restarts = 0
+        self._seed = 0
+        self._so_far = np.zeros(len(makers))
         self._waiting = False
         here = len(makers) if processes == 0 else round(share_here * len(makers))
         first = [(lambda: example), *makers[1:]]
@@ -368,7 +404,7 @@ class SharedVectorEnv(VecEnv):
             np.linspace(here, len(makers), max(1, processes) + 1).round().astype(int)
         )
         self._processes = [
-            _Process(makers[a:b], a, self._layout, self._memory.name)
+            _Process(makers[a:b], a, self._layout, memory)
             for a, b in itertools.pairwise(bounds.tolist())
             if b > a
         ]
@@ -376,7 +412,10 @@ class SharedVectorEnv(VecEnv):
         self.closed = False
         try:
             for process in self._processes:
-                process.wait_ready()
+                try:
+                    process.wait_ready()
+                except (EOFError, ConnectionError):
+                    self._restart(process)
             super().__init__(
                 len(makers), example.observation_space, example.action_space
             )
@@ -384,17 +423,39 @@ class SharedVectorEnv(VecEnv):
             self.close()
             raise
 
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Set the seeds of the next reset, and of what replaces a process that died."""
+        seeds = super().seed(seed)
+        self._seed = int(seeds[0] or 0)
+        return seeds
+
     def reset(self) -> Any:
-        """Begin every environment with the seeds set before; return observations."""
+        """Begin every environment with the seeds set before; return observations.
+
+        Raises:
+            PhysaiError: If a process keeps dying.
+        """
         seeds, options = self._seeds, self._options
-        for process in self._processes:
-            part = slice(process.first, process.first + process.count)
-            process.ask(("reset", seeds[part], options[part]))
+        asked = {
+            process: (
+                "reset",
+                seeds[process.first : process.first + process.count],
+                options[process.first : process.first + process.count],
+            )
+            for process in self._processes
+        }
+        for process, question in asked.items():
+            with contextlib.suppress(ConnectionError):
+                process.ask(question)
         here = len(self._here.environments)
         infos = self._here.reset(seeds[:here], options[:here])
-        for process in self._processes:
-            infos += process.finish()
+        for process, question in asked.items():
+            try:
+                infos += process.finish()
+            except (EOFError, ConnectionError):
+                infos += self._restart(process, question)
         self.reset_infos = infos
+        self._so_far[:] = 0.0
         self._reset_seeds()
         self._reset_options()
         return self._observations("observation")
@@ -421,8 +482,9 @@ class SharedVectorEnv(VecEnv):
         for process in self._processes:
             try:
                 told += process.finish() or []
+                process.steps += 1
             except (EOFError, ConnectionError):
-                told += self._restart(process)
+                told += self._cut_off(process)
         views = self._views
         infos: list[dict[str, Any]] = [{COST: cost} for cost in views["cost"].tolist()]
         for i, info in told:
@@ -430,10 +492,11 @@ class SharedVectorEnv(VecEnv):
             infos[i] = {COST: infos[i][COST], **info}
             infos[i]["terminal_observation"] = self._row("terminal", i)
         done = views["done"].copy()
+        self._so_far = np.where(done, 0.0, self._so_far + views["cost"])
         return self._observations("observation"), views["reward"].copy(), done, infos
 
     def close(self) -> None:
-        """End every process and give the memory back."""
+        """End every process; the memory goes with the last that holds it."""
         if self.closed:
             return
         self.closed = True
@@ -442,8 +505,6 @@ class SharedVectorEnv(VecEnv):
         self._here.close()
         self._here.views = self._views = {}
         self._here = _Group((), 0, {})
-        self._memory.close()
-        self._memory.unlink()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Return an attribute of every environment."""
@@ -482,52 +543,77 @@ class SharedVectorEnv(VecEnv):
                 answers.append(self._here.answer((what, i, *given)))
                 continue
             process = next(p for p in self._processes if i < p.first + p.count)
-            process.ask((what, i, *given))
-            answers.append(process.finish())
+            try:
+                process.ask((what, i, *given))
+                answers.append(process.finish())
+            except (EOFError, ConnectionError):
+                raise PhysaiError(f"the process of {process.where} is gone") from None
         return answers
 
-    def _restart(self, process: _Process) -> list[tuple[int, dict[str, Any]]]:
-        """Start a process that died; what was going on there ends as truncated."""
-        self._restarts += 1
-        where = f"environments {process.first} to {process.first + process.count - 1}"
-        if self._restarts > _RESTARTS:
-            raise PhysaiError(
-                f"the process of {where} died for the {self._restarts}th time "
-                f"(exit code {process.process.exitcode}); something is wrong with it"
-            )
-        process.stop()
-        warnings.warn(
-            f"the process of {where} died (exit code {process.process.exitcode}) and "
-            "was started again; their episodes are cut off there",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+    def _cut_off(self, process: _Process) -> list[tuple[int, dict[str, Any]]]:
+        """End what was going on in a process that died, as truncated; start it again."""
         part = slice(process.first, process.first + process.count)
         for name in [n for n in self._views if n.startswith("observation")]:
             last = "terminal" + name.removeprefix("observation")
             self._views[last][part] = self._views[name][part]
         self._views["reward"][part] = self._views["cost"][part] = 0.0
         self._views["done"][part] = True
-        process.start()
-        process.wait_ready()
         # Seeds of their own: the episodes that were lost are not played again.
+        count = self._restarts + 1
         seeds = [
-            int(
-                np.random.SeedSequence(
-                    [process.first + k, self._restarts]
-                ).generate_state(1)[0]
-            )
+            derive_seed(self._seed, f"restart.{count}", process.first + k)
             for k in range(process.count)
         ]
-        process.ask(("reset", seeds, [None] * process.count))
-        begun = process.finish()
+        begun = self._restart(process, ("reset", seeds, [None] * process.count))
         return [
             (
                 process.first + k,
-                {"TimeLimit.truncated": True, "restarted": True, "reset_info": info},
+                {
+                    "TimeLimit.truncated": True,
+                    "restarted": True,
+                    "reset_info": info,
+                    # As far as it went: the environment itself cannot say any more.
+                    "episode_cost": float(self._so_far[process.first + k]),
+                },
             )
             for k, info in enumerate(begun)
         ]
+
+    def _restart(self, process: _Process, question: tuple[Any, ...] = ()) -> Any:
+        """Start a process that died, and ask it something.
+
+        Returns:
+            Its answer.
+
+        Raises:
+            PhysaiError: If it keeps dying.
+        """
+        while True:
+            self._restarts += 1
+            process.deaths = 1 if process.steps > _LIFE else process.deaths + 1
+            process.stop()
+            code = process.process.exitcode
+            if process.deaths >= _DEATHS:
+                raise PhysaiError(
+                    f"the process of {process.where} died {process.deaths} times in a "
+                    f"row ({_reason(code)}); something is wrong with it, or memory is "
+                    "short: try fewer vector.environments"
+                )
+            warnings.warn(
+                f"the process of {process.where} died ({_reason(code)}) and was started "
+                "again; their episodes are cut off there",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            try:
+                process.start()
+                process.wait_ready()
+                if not question:
+                    return None
+                process.ask(question)
+                return process.finish()
+            except (EOFError, ConnectionError):
+                continue
 
     def _observations(self, kind: str) -> Any:
         arrays = [v.copy() for n, v in self._views.items() if n.startswith(kind)]

@@ -23,8 +23,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 
 from physai.errors import ConfigError
 from physai.training.config import ConstraintConfig
+from physai.training.hyperparameters import algorithms
 from physai.training.lagrangian import Multiplier, constrained
-from physai.training.train import algorithms
 from physai.training.vector import SharedVectorEnv
 
 STEPS = 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,18 +18,22 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
+from stable_baselines3.common.save_util import load_from_zip_file
+
+from physai.cli import main
 from physai.policy.bundle import read_bundle
-from physai.training.checkpoint import latest_checkpoint
+from physai.training.checkpoint import latest_checkpoint, read_progress
+from physai.training.run_folder import held
 
 TINY = [
     "demonstrations.episodes=2",
     "demonstrations.dagger_rounds=1",
     "demonstrations.dagger_episodes=1",
     "demonstrations.epochs=2",
-    "hyperparameters.n_steps=256",
+    "hyperparameters.n_steps=128",
     "hyperparameters.batch_size=64",
     "hyperparameters.n_epochs=2",
-    "vector={environments: 1, processes: 0}",
+    "vector={environments: 2, processes: 2}",
     "evaluation={every_steps: 100000, episodes: 1, final_episodes: 2}",
     "checkpoint_every_steps=256",
 ]
@@ -91,60 +96,234 @@ def test_a_run_leaves_everything_that_the_contract_names(
     assert "gamma: 0.998" in config
 
 
+def curve(folder: Path) -> list[dict[str, float]]:
+    """Return the learning curve of a run, without what a clock says."""
+    place = latest_checkpoint(folder / "checkpoints")
+    assert place is not None
+    rows: list[dict[str, float]] = read_progress(place)["curve"]
+    return [{k: v for k, v in row.items() if "seconds" not in k} for row in rows]
+
+
+def assert_same(first: Path, second: Path) -> None:
+    """Two runs are the same run: configuration, learning curve, policy."""
+    one, two = (
+        read_bundle(folder / "bundle", require_signature=False)
+        for folder in (first, second)
+    )
+    for key in ("config_digest", "best", "steps"):
+        assert one.manifest.training[key] == two.manifest.training[key]
+    assert curve(first) == curve(second) != []
+    assert one.policy_digest == two.policy_digest
+
+
 @pytest.mark.slow
-def test_the_same_seed_is_the_same_policy(
+def test_the_stored_config_makes_the_same_run(
     finished: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:
     again = tmp_path / "again"
-    run(command("care_feeding", "--seed", "3", "--out", str(again)), home)
-    first, second = (
-        read_bundle(folder / "bundle", require_signature=False)
-        for folder in (finished, again)
+    config = str(finished / "config.yaml")
+    run([sys.executable, "-m", "physai", "train", config, "--out", str(again)], home)
+    assert_same(finished, again)
+
+
+@pytest.mark.slow
+def test_off_policy_the_stored_config_makes_the_same_run(
+    tmp_path: Path, home: dict[str, str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    settings = [
+        "--set=algorithm=SAC",
+        "--set=demonstrations.episodes=0",
+        "--set=hyperparameters={learning_starts: 64, buffer_size: 2000, train_freq: 4}",
+        "--set=policy_kwargs={net_arch: [16]}",
+    ]
+    settings = [*(f"--set={each}" for each in TINY if "hyper" not in each), *settings]
+    train = [sys.executable, "-m", "physai", "train"]
+    run(
+        [
+            *train,
+            "care_feeding",
+            "--out",
+            str(first),
+            *settings,
+            "--set=total_steps=600",
+        ],
+        home,
     )
-    assert first.policy_digest == second.policy_digest
+    run([*train, str(first / "config.yaml"), "--out", str(second)], home)
+    assert_same(first, second)
+
+
+def processes_of(group: int) -> list[int]:
+    """Return the processes of a group that are alive."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its = stat.read_text().rsplit(")", 1)[1].split()[:3]
+        except OSError:
+            continue
+        if int(its) == group and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def wait_for_step(process: subprocess.Popen[str], folder: Path, step: int) -> Path:
+    """Wait until a run has a checkpoint of a step, or of a later one."""
+    limit = time.monotonic() + 150.0
+    while time.monotonic() < limit and process.poll() is None:
+        place = latest_checkpoint(folder / "checkpoints")
+        if place is not None and place.name >= f"step_{step:010d}":
+            return place
+        time.sleep(0.01)
+    raise AssertionError(f"no step {step}: {process.communicate(timeout=60)[1]}")
+
+
+def start(arguments: list[str], home: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        arguments,
+        env=home,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.mark.slow
 def test_killed_and_resumed(tmp_path: Path, home: dict[str, str]) -> None:
-    folder = tmp_path / "killed"
-    process = subprocess.Popen(
-        command("care_feeding", "--out", str(folder), steps=1024),
-        env=home,
-        stderr=subprocess.PIPE,
-    )
-    limit = time.monotonic() + 120.0
-    place = None
-    while process.poll() is None and time.monotonic() < limit:
-        place = latest_checkpoint(folder / "checkpoints")
-        if place is not None and place.name >= "step_0000000256":
-            break
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert place is not None and place.name >= "step_0000000256"
-    assert not (folder / "bundle").exists()
-    before = json.loads((place / "progress.json").read_text())
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder, twin = tmp_path / "killed", tmp_path / "twin"
+    process = start(command("care_feeding", "--out", str(folder), steps=1024), home)
+    wait_for_step(process, folder, 256)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert processes_of(process.pid) == []
+    place = latest_checkpoint(folder / "checkpoints")
+    assert place is not None and not (folder / "bundle").exists()
+    before = read_progress(place)
     # A write that was cut short leaves a draft, which nobody reads.
     draft = folder / "checkpoints" / ".step_0000009999.part"
     draft.mkdir()
     (draft / "model.zip").write_bytes(b"half")
-    run([sys.executable, "-m", "physai", "train", str(folder), "--resume"], home)
+    shutil.copytree(folder, twin)
+    for each in (folder, twin):
+        run([sys.executable, "-m", "physai", "train", str(each), "--resume"], home)
     last = latest_checkpoint(folder / "checkpoints")
     assert last is not None and last.name >= "step_0000001024"
-    after = json.loads((last / "progress.json").read_text())
+    after = read_progress(last)
     assert after["demonstration"] == before["demonstration"]
     steps = [row["steps"] for row in after["curve"]]
     assert steps == sorted(set(steps))
-    assert steps[: len(before["curve"])] == [r["steps"] for r in before["curve"]]
-    assert (folder / "bundle" / "policy.onnx").is_file()
+    assert after["curve"][: len(before["curve"])] == before["curve"]
+    data = load_from_zip_file(last / "model.zip")[0]
+    assert data is not None and data["_n_updates"] == 4 * 2
+    board = EventAccumulator(str(folder / "tensorboard" / "run_0"))
+    board.Reload()
+    assert [e.step for e in board.Scalars("time/fps")] == [256, 512, 768, 1024]
+    assert_same(folder, twin)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_and_ctrl_c_in_every_phase(
+    tmp_path: Path, home: dict[str, str]
+) -> None:
+    """Training goes on without the worker; Ctrl-C is one sentence, and nothing is lost."""
+    folder = tmp_path / "run"
+    resume = [sys.executable, "-m", "physai", "train", str(folder), "--resume"]
+    shown = "--set=demonstrations.episodes=200"
+    for phase in ("demonstrations", "learning", "learning again"):
+        begin = command("care_feeding", "--out", str(folder), shown, steps=100_000)
+        if phase == "demonstrations":
+            process = start(begin, home)
+            limit = time.monotonic() + 100.0
+            while not (folder / "environment.json").is_file():
+                assert time.monotonic() < limit and process.poll() is None
+                time.sleep(0.05)
+        else:
+            process = start([*resume, "--set=demonstrations.episodes=0"], home)
+            there = latest_checkpoint(folder / "checkpoints")
+            step = read_progress(there)["steps"] if there else 0
+            wait_for_step(process, folder, step + 256)
+            if phase == "learning":
+                workers = [
+                    each
+                    for each in processes_of(process.pid)
+                    if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()
+                ]
+                assert len(workers) == 2
+                os.kill(workers[0], signal.SIGKILL)
+                wait_for_step(process, folder, step + 1024)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode == 130, said
+        told = [line for line in said.splitlines() if line.startswith(str(folder))]
+        assert len(told) == 1 and "--resume" in told[0], said
+        assert "Traceback" not in said
+        assert ("died (SIGKILL)" in said) == (phase == "learning"), said
+        assert processes_of(process.pid) == []
+    place = latest_checkpoint(folder / "checkpoints")
+    assert place is not None and read_progress(place)["steps"] % 256 == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["environment=physai/CareNightRound-v0"], "was made with environment"),
+        (["policy_kwargs.net_arch=[8]"], "was made with policy_kwargs"),
+        (["normalize_reward=false"], "was made with normalize_reward"),
+        (["constraint={budget: 1}"], "was made with constraint null"),
+        (
+            [
+                *("algorithm=SAC", "hyperparameters={}", "policy_kwargs={}"),
+                "total_steps=2000",
+            ],
+            'was made with algorithm "PPO", not "SAC"',
+        ),
+        (["seed=9"], "was made with seed 3, not 9"),
+        (["total_steps=300"], "has 512 steps already, total_steps is 300"),
+    ],
+)
+def test_what_a_checkpoint_cannot_go_on_with_is_refused(
+    finished: Path, settings: list[str], words: str, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr("physai.training.train._make_vector", None)
+    before = (finished / "config.yaml").read_text()
+    given = [f"--set={each}" for each in settings]
+    assert main(["train", str(finished), "--resume", *given]) == 2
+    said = capsys.readouterr().err.strip()
+    assert words in said and len(said.splitlines()) == 1
+    assert (finished / "config.yaml").read_text() == before
+
+
+@pytest.mark.slow
+def test_other_entries_of_the_observation_are_refused(
+    finished: Path, tmp_path: Path, capsys
+) -> None:
+    folder = tmp_path / "older"
+    shutil.copytree(finished, folder)
+    for file in folder.glob("checkpoints/*/progress.json"):
+        value = json.loads(file.read_text())
+        value["observations"].remove(value["observations"][3])
+        file.write_text(json.dumps(value))
+    assert main(["train", str(folder), "--resume"]) == 2
+    assert "was made for other observations" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_folder_in_which_another_process_trains_is_refused(
+    finished: Path, capsys
+) -> None:
+    with held(finished):
+        assert main(["train", str(finished), "--resume"]) == 2
+    assert "another process is training there" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_killed_after_the_last_step(
     finished: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:
-    import shutil
-
     folder = tmp_path / "late"
     shutil.copytree(finished, folder)
     for name in ("bundle", "evaluation"):
@@ -161,8 +340,6 @@ def test_killed_after_the_last_step(
 def test_a_damaged_checkpoint_is_one_sentence(
     finished: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:
-    import shutil
-
     folder = tmp_path / "damaged"
     shutil.copytree(finished, folder)
     place = latest_checkpoint(folder / "checkpoints")
@@ -195,9 +372,6 @@ def test_a_damaged_checkpoint_is_one_sentence(
         (["care_feeding", "--set=vector.environment=2"], "environments"),
         (["care_feeding", "--device", "cuda"], "cuda"),
         (["care_feeding", "--resume"], "no run to go on"),
-        (["care_feeding", "--set=hyperparameters.learning_rate=fast"], "learning"),
-        (["care_feeding", "--set=hyperparameters.batch_size=-1"], "batch_size"),
-        (["care_feeding", "--set=policy=FooPolicy"], "FooPolicy"),
         (["care_feeding", "--set=evaluation.suite=nope"], "care_feeding_quick"),
         (["care_feeding", "--out=/proc/nowhere"], "cannot be written"),
         (["care_feeding", "--set=constraint.budgets=1"], "budget"),
@@ -299,7 +473,7 @@ def test_every_kind_of_actor_is_exported_as_it_acts(
 
     from physai.training.export import check_parity, export_onnx
     from physai.training.features import MultiScaleFeatures
-    from physai.training.train import algorithms
+    from physai.training.hyperparameters import algorithms
 
     pendulum = gymnasium.wrappers.RescaleAction(
         gymnasium.make("Pendulum-v1"), -1.0, 1.0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from physai.errors import ConfigError, PhysaiError
 from physai.training.vector import SharedVectorEnv
@@ -42,7 +43,12 @@ class Counter(gymnasium.Env[Any, Any]):
             raise PhysaiError("an impossible scenario")
         self.steps += 1
         ended, cut = self.steps == 3 + self.rank, self.steps == 7
-        info = {"cost": 0.5 * self.steps, "process": os.getpid(), "is_success": ended}
+        info = {
+            "episode_cost": 0.0,
+            "cost": 0.5 * self.steps,
+            "process": os.getpid(),
+            "is_success": ended,
+        }
         return self._observation(), float(action[0]), ended, cut and not ended, info
 
     def pid(self) -> int:
@@ -135,6 +141,53 @@ def test_a_process_that_is_killed_is_started_again() -> None:
         assert after[:, 1].tolist() == [0.0, 3.0, 1.0, 1.0]
     finally:
         vector.close()
+
+
+def test_a_monitor_hears_of_an_episode_that_was_cut_off() -> None:
+    """The training counts the cost of every episode, also of one that died."""
+    vector = SharedVectorEnv([Maker(rank) for rank in range(4)], 2)
+    monitor = VecMonitor(vector, info_keywords=("episode_cost",))
+    try:
+        monitor.reset()
+        actions = np.zeros((4, 2), np.float32)
+        monitor.step(actions)
+        os.kill(vector.env_method("pid")[2], signal.SIGKILL)
+        with pytest.warns(RuntimeWarning, match="SIGKILL"):
+            infos = monitor.step(actions)[3]
+        assert infos[3]["episode"]["episode_cost"] == 0.5
+    finally:
+        monitor.close()
+
+
+def test_a_process_that_dies_three_times_in_a_row_is_given_up() -> None:
+    vector = SharedVectorEnv([Maker(rank) for rank in range(2)], 1)
+    actions = np.zeros((2, 2), np.float32)
+    try:
+        vector.reset()
+        for _ in range(2):
+            os.kill(vector.env_method("pid")[1], signal.SIGKILL)
+            with pytest.warns(RuntimeWarning, match="was started again"):
+                vector.step(actions)
+        os.kill(vector.env_method("pid")[1], signal.SIGKILL)
+        with pytest.raises(PhysaiError, match="died 3 times in a row"):
+            vector.step(actions)
+    finally:
+        vector.close()
+
+
+def test_a_process_that_is_killed_before_a_reset_begins_all_the_same() -> None:
+    vector = SharedVectorEnv([Maker(rank) for rank in range(2)], 1)
+    before = set(Path("/dev/shm").iterdir())
+    try:
+        vector.seed(5)
+        first = vector.reset()
+        vector.seed(5)
+        os.kill(vector.env_method("pid")[0], signal.SIGKILL)
+        with pytest.warns(RuntimeWarning):
+            np.testing.assert_equal(vector.reset(), first)
+    finally:
+        vector.close()
+    assert set(Path("/dev/shm").iterdir()) <= before
 
 
 @pytest.mark.parametrize("processes", [0, 1])

@@ -1,0 +1,432 @@
+"""What a learner is given, checked before an environment is built or a step is taken.
+
+Names and types come from the signatures of Stable-Baselines3's own classes, so that the
+check knows every algorithm that the library has. What no signature tells (a rate below
+zero, a batch larger than the buffer) is here, and the library's own checks are run on a
+learner of the same spaces whose environments do nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+import stable_baselines3
+import torch
+from gymnasium import spaces
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from physai.errors import ConfigError, RefusedError, suggest
+from physai.training.config import Schedule, TrainConfig, with_schedules
+from physai.training.export import DeployedPolicy
+from physai.training.features import EXTRACTORS
+from physai.training.lagrangian import constrained
+from physai.training.overlap import Interleaved, overlapped
+
+__all__ = ["algorithms", "check_learner", "keeps_experience", "make_learner"]
+
+_OWN = {
+    "self": "",
+    "policy": "is the key policy of the config",
+    "env": "is the key environment of the config",
+    "seed": "is the key seed of the config",
+    "device": "is the key device of the config",
+    "policy_kwargs": "is a section of the config beside hyperparameters",
+    "tensorboard_log": "is the folder tensorboard of the run",
+    "verbose": "is not used: progress is a bar",
+    "_init_setup_model": "is not for configs",
+    "constraint": "is a section of the config beside hyperparameters",
+}
+"""Parameters that the training gives itself, and where they are set instead."""
+
+_OF_POLICY = ("self", "observation_space", "action_space", "lr_schedule")
+
+_POSITIVE = (
+    "learning_rate",
+    "clip_range",
+    "clip_range_vf",
+    "max_grad_norm",
+    "target_kl",
+    "delta_std",
+)
+_COUNTS = (
+    "batch_size",
+    "buffer_size",
+    "n_critic_updates",
+    "n_delta",
+    "n_epochs",
+    "n_steps",
+    "policy_delay",
+    "stats_window_size",
+    "target_update_interval",
+    "train_freq",
+)
+_SHARES = ("gamma", "gae_lambda", "tau")
+_NATURAL = ("ent_coef", "learning_starts", "vf_coef")
+
+_BOUNDS: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (_POSITIVE, lambda value: value > 0.0, "must be above 0"),
+    (_COUNTS, lambda value: value >= 1, "must be 1 or more"),
+    (_SHARES, lambda value: 0.0 <= value <= 1.0, "must be from 0 to 1"),
+    (_NATURAL, lambda value: value >= 0.0, "must be 0 or more"),
+    (
+        ("gradient_steps",),
+        lambda value: value >= 1 or value == -1,
+        "must be 1 or more, or -1 for as many as steps were taken",
+    ),
+)
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def algorithms() -> dict[str, type[BaseAlgorithm]]:
+    """Return every algorithm of Stable-Baselines3 and sb3-contrib by class name."""
+    found: dict[str, type[BaseAlgorithm]] = {}
+    modules = [stable_baselines3]
+    try:
+        import sb3_contrib
+
+        modules.append(sb3_contrib)
+    except ImportError:
+        pass
+    for module in modules:
+        for name in dir(module):
+            item = getattr(module, name)
+            if isinstance(item, type) and issubclass(item, BaseAlgorithm):
+                found[name] = item
+    return found
+
+
+def keeps_experience(config: TrainConfig) -> bool:
+    """Return whether the algorithm of a config has a replay buffer."""
+    return issubclass(algorithms()[config.algorithm], OffPolicyAlgorithm)
+
+
+def check_learner(
+    config: TrainConfig, observations: int, actions: int, origin: str
+) -> None:
+    """Check that a learner can be made of a config, without its environments.
+
+    Args:
+        config: The config.
+        observations: Entries of an observation.
+        actions: Entries of an action, each from -1 to 1.
+        origin: The file, for the sentence.
+
+    Raises:
+        ConfigError: If it cannot, in one sentence.
+        RefusedError: If it asks for a device that is not there.
+    """
+    try:
+        _check_names(config)
+        _check_amounts(config)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from None
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise RefusedError(
+            "device cuda was asked for, but no CUDA device is present; "
+            "use --device auto or cpu"
+        )
+    blank = DummyVecEnv(
+        [lambda: _Blank(observations, actions)] * config.vector.environments
+    )
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    # Small matrices: on a busy machine more threads take a hundred times longer.
+    torch.set_num_threads(1)
+    try:
+        model = make_learner(config, blank, None)
+        _check_export(config, model, observations)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from None
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(state)
+
+
+def make_learner(
+    config: TrainConfig, vector: VecEnv, seed: int | None
+) -> BaseAlgorithm:
+    """Make the learner that a config describes.
+
+    Args:
+        config: The config.
+        vector: Its environments.
+        seed: Of every random generator of the process; None leaves them alone.
+
+    Raises:
+        ConfigError: If the library refuses what it is given.
+    """
+    algorithm = algorithms()[config.algorithm]
+    more: dict[str, Any] = {}
+    if config.constraint is not None:
+        algorithm, more = constrained(algorithm), {"constraint": config.constraint}
+    if config.vector.overlap:
+        algorithm, vector = overlapped(algorithm), Interleaved(vector)
+    try:
+        with warnings.catch_warnings():
+            # Where a rollout is no multiple of a batch the last batch is smaller.
+            warnings.filterwarnings("ignore", message="You have specified a mini-batch")
+            return algorithm(
+                config.policy,
+                vector,
+                seed=seed,
+                device=config.device,
+                policy_kwargs=_policy_arguments(config) or None,
+                verbose=0,
+                **more,
+                **_hyperparameters(config),
+            )
+    except ConfigError:
+        raise
+    except Exception as error:
+        # The library checks its parameters in its own ways; all mean a wrong config.
+        reason = str(error).strip().splitlines()
+        if "as action spaces" in str(error):
+            raise ConfigError(
+                f"algorithm: {config.algorithm} cannot take the actions of "
+                f"{config.environment}, which are continuous; take PPO, SAC or TQC, "
+                "for example"
+            ) from None
+        raise ConfigError(
+            f"policy or hyperparameters: {config.algorithm} says: "
+            f"{reason[0] if reason else type(error).__name__}"
+        ) from None
+
+
+class _Blank(gymnasium.Env[Any, Any]):
+    """An environment that has spaces, and nothing else."""
+
+    def __init__(self, observations: int, actions: int) -> None:
+        self.observation_space = spaces.Box(
+            -np.inf, np.inf, (observations,), dtype=np.float32
+        )
+        self.action_space = spaces.Box(-1.0, 1.0, (actions,), dtype=np.float32)
+
+
+def _check_names(config: TrainConfig) -> None:
+    """Check the names of algorithm, policy and of everything that they are given."""
+    known = algorithms()
+    if config.algorithm not in known:
+        raise ConfigError(
+            f'algorithm: unknown "{config.algorithm}"; '
+            f"{suggest(config.algorithm, known)}"
+        )
+    policies = known[config.algorithm].policy_aliases
+    flat = [name for name in policies if not name.startswith(("Cnn", "MultiInput"))]
+    if config.policy not in flat:
+        raise ConfigError(
+            f'policy: {config.algorithm} has no "{config.policy}" for a flat '
+            f"observation; {suggest(config.policy, flat)}"
+        )
+    valid = _parameters(known[config.algorithm], _OWN)
+    for name in config.hyperparameters:
+        if name in _OWN and name != "self":
+            raise ConfigError(f"hyperparameters.{name}: {_OWN[name]}")
+        if name not in valid:
+            raise ConfigError(
+                f'hyperparameters: {config.algorithm} has no "{name}"; '
+                f"{suggest(name, valid)}"
+            )
+    valid = _parameters(policies[config.policy], _OF_POLICY)
+    for name in config.policy_kwargs:
+        if name not in valid:
+            raise ConfigError(
+                f'policy_kwargs: {config.policy} of {config.algorithm} has no "{name}"; '
+                f"{suggest(name, valid)}"
+            )
+
+
+def _check_amounts(config: TrainConfig) -> None:
+    """Check types, bounds, and what depends on one another."""
+    given = _hyperparameters(config)
+    for names, holds, words in _BOUNDS:
+        for name in names:
+            ends = _ends(given.get(name))
+            # A schedule may end at nothing, not begin there.
+            fine = all(holds(end) or (i > 0 and end == 0.0) for i, end in ends)
+            if not fine:
+                raise ConfigError(
+                    f"hyperparameters.{name}: {words} "
+                    f"(given: {config.hyperparameters[name]})"
+                )
+    algorithm = algorithms()[config.algorithm]
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(algorithm).parameters.items()
+    }
+    used = {**defaults, **given}
+    batch = used.get("batch_size")
+    if issubclass(algorithm, OnPolicyAlgorithm) and batch is not None:
+        rollout = used["n_steps"] * config.vector.environments
+        if batch > rollout:
+            raise ConfigError(
+                f"hyperparameters.batch_size: {batch} is larger than a rollout of "
+                f"{rollout} (n_steps {used['n_steps']} times {config.vector.environments} "
+                "environments)"
+            )
+    if issubclass(algorithm, OffPolicyAlgorithm):
+        if batch > used["buffer_size"]:
+            raise ConfigError(
+                f"hyperparameters.batch_size: {batch} is larger than the replay buffer "
+                f"(buffer_size {used['buffer_size']})"
+            )
+        if used["learning_starts"] >= config.total_steps:
+            raise ConfigError(
+                f"hyperparameters.learning_starts: {used['learning_starts']} leaves "
+                f"nothing to learn of total_steps {config.total_steps}"
+            )
+    entropy = used.get("ent_coef")
+    if isinstance(entropy, str) and not re.fullmatch(r"auto(_\d+(\.\d+)?)?", entropy):
+        raise ConfigError(
+            "hyperparameters.ent_coef: must be a number, auto, or auto_0.1 to begin "
+            f"there (given: {entropy})"
+        )
+    if config.seed >= 2**32:
+        raise ConfigError(f"seed: must be below 2^32 (given: {config.seed})")
+
+
+def _check_export(config: TrainConfig, model: BaseAlgorithm, observations: int) -> None:
+    """Check that what is learned can become a bundle."""
+    try:
+        with torch.no_grad():
+            module = DeployedPolicy(model, None).to("cpu").eval()
+            module.policy.to("cpu")
+            module(torch.zeros(1, observations))
+    except Exception:
+        raise ConfigError(
+            f"algorithm: a policy of {config.algorithm} is no function of one "
+            "observation, which a bundle has to be; take PPO, SAC or TQC, for example"
+        ) from None
+
+
+def _hyperparameters(config: TrainConfig) -> dict[str, Any]:
+    """Return hyper-parameters as the algorithm takes them: schedules, tuples."""
+    algorithm = algorithms()[config.algorithm]
+    kinds = _annotations(algorithm)
+    return {
+        name: _converted(f"hyperparameters.{name}", value, kinds.get(name, Any))
+        for name, value in with_schedules(config.hyperparameters).items()
+    }
+
+
+def _policy_arguments(config: TrainConfig) -> dict[str, Any]:
+    """Return ``policy_kwargs`` with classes in place of their names."""
+    result = dict(config.policy_kwargs)
+    name = result.get("activation_fn")
+    if isinstance(name, str):
+        found = getattr(torch.nn, name, None)
+        if not (isinstance(found, type) and issubclass(found, torch.nn.Module)):
+            raise ConfigError(
+                f'policy_kwargs.activation_fn: torch.nn has no "{name}"; '
+                f"{suggest(name, ('ELU', 'GELU', 'LeakyReLU', 'ReLU', 'SiLU', 'Tanh'))}"
+            )
+        result["activation_fn"] = found
+    name = result.get("features_extractor_class")
+    if name is not None:
+        if name not in EXTRACTORS:
+            raise ConfigError(
+                f'policy_kwargs.features_extractor_class: unknown "{name}"; '
+                f"{suggest(str(name), EXTRACTORS)}"
+            )
+        result["features_extractor_class"] = EXTRACTORS[name]
+    kinds = _annotations(algorithms()[config.algorithm].policy_aliases[config.policy])
+    for name, value in result.items():
+        _converted(f"policy_kwargs.{name}", value, kinds.get(name, Any))
+    for width in _widths(result.get("net_arch")):
+        if not (isinstance(width, int) and width >= 1):
+            raise ConfigError(
+                f"policy_kwargs.net_arch: a layer must have 1 unit or more (given: {width})"
+            )
+    return result
+
+
+def _widths(layers: Any) -> Iterator[Any]:
+    """Give the width of every layer, however they are nested."""
+    if isinstance(layers, Mapping):
+        layers = list(layers.values())
+    if isinstance(layers, list | tuple):
+        for each in layers:
+            yield from _widths(each)
+    elif layers is not None:
+        yield layers
+
+
+def _parameters(
+    made: type[Any], without: Mapping[str, str] | tuple[str, ...]
+) -> list[str]:
+    """Return what a class is given by name, without what a config cannot say."""
+    kinds = _annotations(made)
+    return [
+        name
+        for name in inspect.signature(made).parameters
+        if name not in without and _words(kinds.get(name, Any))
+    ]
+
+
+def _annotations(made: type[Any]) -> dict[str, Any]:
+    known = {"VecEnv": VecEnv}
+    return typing.get_type_hints(made.__init__, localns=known)
+
+
+def _converted(where: str, value: Any, kind: Any) -> Any:
+    """Return a value as its annotation asks for, a list as a tuple for example."""
+    # In Python, true is a number, too; in a config it is a mistake.
+    wrong = isinstance(value, bool) and bool not in _kinds(kind) and kind is not Any
+    try:
+        if not wrong:
+            adapter = TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+            return adapter.validate_python(value)
+    except ValidationError:
+        pass
+    raise ConfigError(f"{where}: must be {_words(kind)} (given: {value!r})")
+
+
+def _kinds(kind: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_args(kind) if union else (kind,)
+
+
+def _words(kind: Any) -> str:
+    """Say what an annotation permits; empty if a config can say nothing of it."""
+    found = []
+    for each in _kinds(kind):
+        origin = typing.get_origin(each) or each
+        if origin in _WORDS:
+            found.append(_WORDS[origin])
+        elif origin is Callable:
+            found.append("a schedule")
+        elif origin in (list, tuple):
+            found.append("a list")
+        elif origin is dict:
+            found.append("a mapping")
+        elif origin is type and each is not type:
+            (what,) = typing.get_args(each)
+            if what is torch.nn.Module:
+                found.append("the name of an activation")
+            if what is BaseFeaturesExtractor:
+                found.append("the name of a features extractor")
+        elif each is Any:
+            found.append("a value")
+    return " or ".join(dict.fromkeys(found))
+
+
+def _ends(value: Any) -> list[tuple[int, float]]:
+    """Return the numbers in a value, in the order in which they hold."""
+    if isinstance(value, Schedule):
+        return [(0, value.start), (1, value.end)]
+    if isinstance(value, tuple) and value:
+        value = value[0]
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    return [(0, float(value))] if numeric else []

@@ -130,18 +130,39 @@ def train(options: argparse.Namespace) -> int:
         options.out,
         options.resume,
     )
+    videos = _film(folder)
     figures = json.loads((folder / "evaluation" / "held_out.json").read_text())
     low, high = figures["safe_success_interval_95"]
     print_result(
         options,
-        {"folder": str(folder), **figures},
+        {"folder": str(folder), **figures, "videos": [str(file) for file in videos]},
         [
-            f"{folder}: bundle, curves.svg, evaluation",
+            f"{folder}: bundle, curves.svg, evaluation"
+            + (f", {len(videos)} videos in evaluation" if videos else ""),
             f"safe success on held-out seeds {figures['safe_success']:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}, {figures['episodes']} episodes)",
         ],
     )
     return 0
+
+
+def _film(folder: Path) -> list[Path]:
+    """Film held-out episodes of a run if its config says so; returns the files."""
+    from physai import config as configuration
+    from physai.training.config import TrainConfig
+
+    config = configuration.load(TrainConfig, folder / "config.yaml")
+    if not config.evaluation.video:
+        return []
+    from physai.report.film import film_held_out
+
+    return film_held_out(
+        folder / "bundle",
+        config.environment,
+        config.guard,
+        config.evaluation.video,
+        folder / "evaluation",
+    )
 
 
 def sweep(options: argparse.Namespace) -> int:

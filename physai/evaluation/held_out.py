@@ -49,7 +49,7 @@ def count_held_out(
         interval, ``groups`` (per group: episodes and safe successes), ``cases`` (the
         same per template), ``unsafe_rules`` (episodes in which each rule was violated),
         ``figures`` (mean of what is reported last, largest of what is reported as a
-        maximum) and ``mean_time_s``.
+        maximum), ``mean_time_s`` and ``mean_cost`` (of an episode).
     """
     hard = cycle.spec.hard
     seeds = cycle.environment.distributions[distribution].seeds
@@ -58,12 +58,12 @@ def count_held_out(
     cases: dict[str, dict[str, int]] = {}
     rules: dict[str, int] = {}
     values: dict[str, list[float]] = {}
-    times = []
+    times, costs = [], []
     for episode in range(episodes):
         scenario = cycle.task.sample_scenario(
             seeds.first + first + episode, distribution
         )
-        bad, record = _run(cycle, policy, scenario, hard)
+        bad, cost, record = _run(cycle, policy, scenario, hard)
         for index in np.flatnonzero(bad):
             name = cycle.spec.rule_names[index]
             rules[name] = rules.get(name, 0) + 1
@@ -77,6 +77,7 @@ def count_held_out(
         for name, value in cycle.figures.values().items():
             values.setdefault(name, []).append(float(value))
         times.append(record.time_s)
+        costs.append(cost)
         progress(episode + 1)
     low, high = clopper_pearson(table["safe_success"], episodes, 0.95)
     return {
@@ -90,22 +91,26 @@ def count_held_out(
         "unsafe_rules": rules,
         "figures": _summarise(cycle, values),
         "mean_time_s": float(np.mean(times)),
+        "mean_cost": float(np.mean(costs)),
     }
 
 
-def _run(cycle: Cycle, policy: Policy, scenario: Any, hard: Any) -> tuple[Any, Any]:
-    """Run one episode; return which hard rules were violated, and its last step."""
+def _run(
+    cycle: Cycle, policy: Policy, scenario: Any, hard: Any
+) -> tuple[Any, float, Any]:
+    """Run one episode; return what hard rules were violated, its cost, its last step."""
     observation = cycle.reset(scenario)
     policy.reset()
-    bad = np.zeros(len(hard), dtype=np.bool_)
+    bad, cost = np.zeros(len(hard), dtype=np.bool_), 0.0
     while True:
         record = cycle.step(policy.act(observation))
+        cost += record.cost
         observation = cycle.observation
         margins = record.truth_margins
         if margins is not None and cycle.scorer.any_active:
             bad |= cycle.scorer.active & hard & ~(margins >= 0.0)
         if record.terminated or record.truncated:
-            return bad, record
+            return bad, cost, record
 
 
 def _summarise(cycle: Cycle, values: dict[str, list[float]]) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from physai.randomness import derive_seed
 from physai.tasks import registry
 from physai.training.checkpoint import save_checkpoint
 from physai.training.config import TrainConfig
+from physai.training.cost import Meter
 
 __all__ = ["Keeper"]
 
@@ -32,6 +32,7 @@ class Keeper(BaseCallback):
         folder: Of the run.
         normalizer: Of the observations; None where they are not normalised.
         progress: Curve, evaluations and the best so far; goes on with each checkpoint.
+        meter: Adds up the time that the run takes.
     """
 
     def __init__(
@@ -40,15 +41,16 @@ class Keeper(BaseCallback):
         folder: Path,
         normalizer: VecNormalize | None,
         progress: dict[str, Any],
+        meter: Meter,
     ) -> None:
         super().__init__()
         self.config, self.folder = config, folder
         self.normalizer, self.progress = normalizer, progress
+        self.meter = meter
         self._bar: tqdm[Any] | None = None
         self._last_checkpoint = 0
         done = progress.get("evaluations") or [{"steps": 0}]
         self._last_evaluation = int(done[-1]["steps"])
-        self._clock = time.monotonic()
         self._env: gymnasium.Env[Any, Any] | None = None
 
     def _on_training_start(self) -> None:
@@ -72,15 +74,14 @@ class Keeper(BaseCallback):
         recent = list(self.model.ep_info_buffer or [])
         successes = list(self.model.ep_success_buffer or [])
         if recent:
-            now = time.monotonic()
-            self.progress["seconds"] += now - self._clock
-            self._clock = now
+            self.meter.lap()
             row = {
                 "steps": steps,
                 "return": float(np.mean([e["r"] for e in recent])),
                 "cost": float(np.mean([e["episode_cost"] for e in recent])),
                 "success": float(np.mean(successes)) if successes else 0.0,
                 "seconds": self.progress["seconds"],
+                "cpu_seconds": self.progress["cpu_seconds"],
             }
             curve = self.progress["curve"]
             if not curve or steps - curve[-1]["steps"] >= self.config.total_steps / 400:
@@ -141,9 +142,11 @@ class Keeper(BaseCallback):
         if hasattr(self.model, "_logger"):
             self.logger.record("evaluation/safe_success", rate)
             self.logger.record("evaluation/episode_cost", float(np.mean(costs)))
+        self.meter.lap()
         self.progress.setdefault("evaluations", []).append(
             {
                 "steps": self.model.num_timesteps,
+                "cpu_seconds": self.progress["cpu_seconds"],
                 "safe_success": rate,
                 "cost": float(np.mean(costs)),
                 "episodes": count,
@@ -165,6 +168,7 @@ class Keeper(BaseCallback):
         if self.progress["best"] is None or self._last_evaluation < model.num_timesteps:
             self.init_callback(model)
             self._evaluate()
+        self.meter.lap()
         save_checkpoint(
             self.folder / "checkpoints", model, self.normalizer, self.progress
         )

@@ -4,8 +4,9 @@ config.yaml        resolved configuration
 environment.json   versions, git revision, hardware
 checkpoints/       to go on after anything, also kill -9
 tensorboard/       curves for TensorBoard
+tracking.json      ids of the run at the trackers that the config names, if any
 curves.svg         return, success and cost over steps
-evaluation/        held-out episodes and, if asked for, a suite's verdict
+evaluation/        held-out episodes and, if asked for, a suite's verdict and videos
 bundle/            the exported policy
 """
 
@@ -48,9 +49,11 @@ from physai.training.checkpoint import (
     save_checkpoint,
 )
 from physai.training.config import TrainConfig, read_training, with_schedules
+from physai.training.cost import Meter
 from physai.training.curves import draw_curves
 from physai.training.finish import finish_run
 from physai.training.lagrangian import constrained
+from physai.training.tracking import Tracking, check_tracking, open_tracking
 from physai.training.vector import SharedVectorEnv
 
 __all__ = ["algorithms", "load_config", "train"]
@@ -135,12 +138,21 @@ def train(
         PhysaiError: For anything a person can put right; what was saved stays.
     """
     config, folder = _prepare(name, settings or [], seed, device, out, resume)
+    with open_tracking(config, folder) as tracking:
+        _train(config, folder, tracking, resume=resume)
+    return folder
+
+
+def _train(
+    config: TrainConfig, folder: Path, tracking: Tracking, *, resume: bool
+) -> None:
     _seed_everything(config.seed)
     torch.set_num_threads(config.torch_threads)
     vector, normalizer = _make_vector(config)
     try:
         model = _make_model(config, vector, folder)
         _write_start(config, folder)
+        tracking.begin()
     except BaseException:
         vector.close()
         raise
@@ -149,21 +161,22 @@ def train(
         "curve": [],
         "best": None,
         "demonstrated": False,
-        "seconds": 0.0,
     }
+    meter = Meter(progress)
     if place is not None:
         progress.update(load_checkpoint(place, model, normalizer))
     try:
         if not progress["demonstrated"]:
             progress["demonstration"] = _demonstrate(config, model, normalizer)
             progress["demonstrated"] = True
+            meter.lap()
             save_checkpoint(folder / "checkpoints", model, normalizer, progress)
-        keeper = Keeper(config, folder, normalizer, progress)
+        keeper = Keeper(config, folder, normalizer, progress, meter)
         left = config.total_steps - model.num_timesteps
         if left > 0:
             model.learn(
                 left,
-                callback=keeper,
+                callback=[keeper, tracking.callback()],
                 reset_num_timesteps=False,
                 tb_log_name="run",
                 progress_bar=False,
@@ -180,8 +193,7 @@ def train(
     finally:
         vector.close()
     draw_curves(progress, config, folder / "curves.svg")
-    finish_run(config, folder, model, normalizer, progress)
-    return folder
+    tracking.finish(finish_run(config, folder, model, normalizer, progress))
 
 
 def _prepare(
@@ -199,6 +211,7 @@ def _prepare(
     else:
         config = load_config(name, settings, seed, device)
         folder = Path(out) if out else Path("runs") / f"{given.stem}_seed{config.seed}"
+    check_tracking(config)
     if resume:
         # A run that was killed before its first checkpoint begins again.
         if not (folder / "config.yaml").is_file():

@@ -55,6 +55,11 @@ class Film:
         for _ in range(max(1, round(_LAST_S * self._rate)) if last else 1):
             self.writer.write(image, MASKED)
 
+    def add(self, record: StepRecord) -> bool:
+        """Take a step as :func:`physai.runtime.loop.run_loop` gives it: it goes on."""
+        self.take(record)
+        return False
+
     def close(self) -> None:
         """Write the file."""
         self.writer.close()
@@ -95,12 +100,7 @@ def film_held_out(
             film = Film(cycle, folder / f"episode_{seed}.mp4")
             try:
                 scenario = cycle.task.sample_scenario(seed, "test")
-                run_loop(
-                    cycle,
-                    actor,
-                    scenario,
-                    on_step=lambda record, film=film: bool(film.take(record)),
-                )
+                run_loop(cycle, actor, scenario, on_step=film.add)
             finally:
                 film.close()
             files.append(film.writer.path)

@@ -146,11 +146,15 @@ def prove_sweep(nodes: Nodes, folder: Path, steps: int, seeds: str) -> dict[str,
     sweep = subprocess.Popen(
         command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    victim = wait_for_victim(sweep, out, second)
-    killed_after = time.monotonic() - begun
-    processes = kill(second)
-    stdout, stderr = sweep.communicate(timeout=LIMIT_S)
-    seconds = time.monotonic() - begun
+    try:
+        victim = wait_for_victim(sweep, out, second)
+        killed_after = time.monotonic() - begun
+        processes = kill(second)
+        stdout, stderr = sweep.communicate(timeout=LIMIT_S)
+        seconds = time.monotonic() - begun
+    finally:
+        if sweep.poll() is None:
+            sweep.kill()
     if sweep.returncode:
         raise SystemExit(f"the sweep failed: {stderr.decode()[-2000:]}")
     rows = json.loads(stdout)["rows"]

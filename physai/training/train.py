@@ -12,6 +12,7 @@ bundle/            the exported policy
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import random
@@ -101,6 +102,13 @@ def load_config(
             f'{path}: algorithm: unknown "{config.algorithm}"; '
             f"{suggest(config.algorithm, known)}"
         )
+    parameters = inspect.signature(known[config.algorithm]).parameters
+    for key in config.hyperparameters:
+        if key not in parameters:
+            raise ConfigError(
+                f"{path}: hyperparameters.{key}: {config.algorithm} has no such "
+                f"parameter; {suggest(key, parameters)}"
+            )
     if config.evaluation.suite:
         suite = load_suite(config.evaluation.suite)
         if suite.environment != config.environment:

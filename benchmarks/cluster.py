@@ -292,9 +292,9 @@ def main() -> int:
     if options.out:
         options.out.write_text(text)
     print(text)
-    passed = result["sweep"]["all_finished"] and result["sweep"][
-        "went_on_from_checkpoint"
-    ]
+    passed = (
+        result["sweep"]["all_finished"] and result["sweep"]["went_on_from_checkpoint"]
+    )
     return 0 if passed else 1
 
 

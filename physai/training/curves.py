@@ -124,6 +124,7 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
 
     best = sorted(rows, key=lambda row: -row["interquartile_mean"])[:SHOWN]
     shown = [row for row in rows if any(row is each for each in best)]
@@ -150,6 +151,8 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
                     alpha=0.15,
                     linewidth=0.0,
                 )
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.set_xlabel(across)
         axis.set_ylabel(up)
         axis.set_ylim(bottom=0.0) if name == "cost" else axis.set_ylim(-0.02, 1.02)

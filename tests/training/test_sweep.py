@@ -62,7 +62,12 @@ def test_the_interquartile_mean_leaves_the_ends_out() -> None:
 
 
 def finished(
-    out: Path, name: str, seed: int, success: float, cost: float = 0.0, steps: int = 1000
+    out: Path,
+    name: str,
+    seed: int,
+    success: float,
+    cost: float = 0.0,
+    steps: int = 1000,
 ) -> RunProcess:
     """What a run leaves of itself for a comparison."""
     run = RunProcess(name, "care_feeding", (), seed, out)

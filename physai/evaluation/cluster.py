@@ -6,7 +6,12 @@ path: a task that is given again finds there what the first attempt left.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +44,8 @@ def run_on_cluster(
 ) -> Iterator[tuple[int, Any, str]]:
     """Run a function once per task; yield results as they come.
 
+    Until the last one, what is printed goes to stderr: Ray tells of nodes on stdout.
+
     Args:
         function: Of a module that every node can import.
         tasks: Arguments of each call.
@@ -60,39 +67,45 @@ def run_on_cluster(
         raise MissingExtraError("ray", "the executor ray") from None
     if not tasks:
         return
-    _join(ray, cluster)
-    try:
-        _check_resources(ray, cluster)
-        remote = ray.remote(
-            num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_retries=cluster.retries
-        )(function)
-        places = {remote.remote(*task): place for place, task in enumerate(tasks)}
-        waiting = list(places)
-        while waiting:
-            (ready, *_), waiting = ray.wait(waiting, num_returns=1)
-            try:
-                yield places[ready], ray.get(ready), ""
-            except ray.exceptions.RayTaskError as error:
-                cause = error.cause
-                if isinstance(cause, PhysaiError):
-                    raise cause from None
-                raise
-            except ray.exceptions.RayError as error:
-                yield (
-                    places[ready],
-                    None,
-                    f"lost with its node or process {cluster.retries + 1} times "
-                    f"({type(error).__name__})",
-                )
-    finally:
-        # Also after an interrupt: the tasks of this client end with it.
-        ray.shutdown()
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            _join(ray, cluster)
+            _check_resources(ray, cluster)
+            yield from _results(ray, function, tasks, cluster)
+        finally:
+            # Also after an interrupt: the tasks of this client end with it.
+            ray.shutdown()
+
+
+def _results(
+    ray: Any,
+    function: Callable[..., Any],
+    tasks: Sequence[tuple[Any, ...]],
+    cluster: Cluster,
+) -> Iterator[tuple[int, Any, str]]:
+    remote = ray.remote(
+        num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_retries=cluster.retries
+    )(function)
+    places = {remote.remote(*task): place for place, task in enumerate(tasks)}
+    waiting = list(places)
+    while waiting:
+        (ready, *_), waiting = ray.wait(waiting, num_returns=1)
+        try:
+            yield places[ready], ray.get(ready), ""
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, PhysaiError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.RayError as error:
+            lost = (
+                f"lost with its node or process {cluster.retries + 1} times "
+                f"({type(error).__name__})"
+            )
+            yield places[ready], None, lost
 
 
 def node_id() -> str:
     """Return the id of the Ray node that this runs on; empty outside a task."""
-    import sys
-
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return ""
@@ -102,7 +115,12 @@ def node_id() -> str:
 def _join(ray: Any, cluster: Cluster) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
+    handler = signal.getsignal(signal.SIGTERM)
     try:
+        host, sign, port = address.rpartition(":")
+        if sign and port.isdigit() and "/" not in host:
+            # Ray itself would try for minutes.
+            socket.create_connection((host, int(port)), timeout=5.0).close()
         if address == "local":
             ray.init(
                 address="local",
@@ -118,6 +136,10 @@ def _join(ray: Any, cluster: Cluster) -> None:
             f"no Ray cluster can be used at {address}: "
             f"{lines[0] if lines else type(error).__name__}"
         ) from None
+    finally:
+        # Ray sets one of its own, with another exit code.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _check_resources(ray: Any, cluster: Cluster) -> None:

@@ -38,6 +38,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
     from cluster import Nodes
 
+    # Other processes do not find a test as a module.
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     # A socket's path must be short.
     folder = Path(f"/tmp/physai_test_{os.getpid()}")
@@ -51,7 +52,11 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         subprocess.run(["rm", "-rf", str(folder)], check=False)
 
 
-def test_a_task_whose_node_dies_is_given_again(nodes: Any, tmp_path: Path) -> None:
+def test_a_task_whose_node_dies_is_given_again(
+    nodes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import threading
+
     from cluster import kill
 
     cluster = Cluster(nodes.address)
@@ -59,7 +64,6 @@ def test_a_task_whose_node_dies_is_given_again(nodes: Any, tmp_path: Path) -> No
     results = []
     with pytest.raises(RefusedError, match="no node of the cluster has 64 cores"):
         list(run_on_cluster(work, tasks, Cluster(nodes.address, cpus=64.0)))
-    import threading
 
     def kill_when_both_run() -> None:
         while len(list(tmp_path.iterdir())) < 2:
@@ -73,6 +77,8 @@ def test_a_task_whose_node_dies_is_given_again(nodes: Any, tmp_path: Path) -> No
         assert value == tasks[place][1]
         results.append(value)
     killer.join()
+    # Ray tells of the node that died; stdout is for results.
+    assert capsys.readouterr().out == ""
     assert sorted(results) == ["a", "b"]
     attempts = {p.name: p.read_text().splitlines() for p in tmp_path.iterdir()}
     assert sorted(map(len, attempts.values())) == [1, 2]

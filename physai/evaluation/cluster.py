@@ -138,7 +138,8 @@ def _join(ray: Any, cluster: Cluster) -> None:
         ) from None
     finally:
         # Ray sets one of its own, with another exit code.
-        if threading.current_thread() is threading.main_thread():
+        main = threading.current_thread() is threading.main_thread()
+        if main and handler is not None:
             signal.signal(signal.SIGTERM, handler)
 
 

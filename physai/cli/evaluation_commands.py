@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from physai.cli.output import (
+    add_executor,
     add_json,
     add_trust,
     check_writable,
+    cluster_of,
     count,
     need_simulator,
     print_result,
@@ -57,7 +59,7 @@ def _register_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--workers", type=count, default=2, metavar="N", help="processes (default: 2)"
     )
-    parser.add_argument("--executor", default="local", choices=("local", "ray"))
+    add_executor(parser, "episode")
     parser.add_argument(
         "--out", metavar="DIR", help="an evaluation cut short goes on in its folder"
     )
@@ -120,6 +122,7 @@ def evaluate(options: argparse.Namespace) -> int:
         options.executor,
         options.out,
         trust=options.trust,
+        cluster=cluster_of(options),
         progress=not options.json,
     )
     page = write_report([made.folder], made.folder / "report.html")

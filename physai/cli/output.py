@@ -11,19 +11,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from physai.errors import ContentError, MissingExtraError
+from physai.errors import ContentError, ContractError, MissingExtraError
 
 __all__ = [
+    "add_executor",
     "add_json",
     "add_settings",
     "add_trust",
     "check_writable",
+    "cluster_of",
     "count",
     "natural",
     "need_simulator",
     "port",
     "print_result",
     "seconds",
+    "share",
 ]
 
 
@@ -35,6 +38,17 @@ def natural(text: str) -> int:
 def count(text: str) -> int:
     """Read a whole number of at least 1, such as a number of episodes."""
     return _whole(text, 1)
+
+
+def share(text: str) -> float:
+    """Read a number of at least 0, such as half a graphics processor."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value >= 0.0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of at least 0')
+    return value
 
 
 def port(text: str) -> int:
@@ -83,6 +97,54 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="key=value",
         help="change a value of the config, such as hyperparameters.gamma=0.98",
     )
+
+
+def add_executor(parser: argparse.ArgumentParser, task: str) -> None:
+    """Add ``--executor`` and what it takes of a cluster; see :func:`cluster_of`.
+
+    Args:
+        parser: The command's.
+        task: What is given to the cluster one by one, such as ``run``.
+    """
+    parser.add_argument(
+        "--executor",
+        default="local",
+        choices=("local", "ray"),
+        help="processes here (default), or a Ray cluster that shares the storage of --out",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of the cluster's head, or auto for the one on this machine (default: "
+        "RAY_ADDRESS, or a new one on this machine alone)",
+    )
+    for option, what in (("cpus", "cores"), ("gpus", "graphics processors")):
+        parser.add_argument(
+            f"--{option}",
+            type=share,
+            metavar="N",
+            help=f"{what} of the cluster that a {task} takes",
+        )
+
+
+def cluster_of(options: argparse.Namespace) -> Any:
+    """Return the cluster that is asked for; None with the executor ``local``.
+
+    Raises:
+        ContractError: If something of a cluster is given without one.
+    """
+    given = {
+        key: getattr(options, key)
+        for key in ("address", "cpus", "gpus")
+        if getattr(options, key) is not None
+    }
+    if options.executor != "ray":
+        if given:
+            raise ContractError(f"--{next(iter(given))} needs --executor ray")
+        return None
+    from physai.evaluation.cluster import Cluster
+
+    return Cluster(**given)
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from physai.cli.output import (
+    add_executor,
     add_json,
     add_settings,
     add_trust,
     check_writable,
+    cluster_of,
     count,
     natural,
     need_simulator,
@@ -65,8 +67,21 @@ def _register_sweep(commands: Any) -> None:
         metavar="key=a,b",
         help="values to try; several --grid are combined",
     )
+    parser.add_argument(
+        "--search",
+        type=count,
+        metavar="N",
+        help="instead of a grid: N trials proposed by Optuna, each with all seeds",
+    )
+    parser.add_argument(
+        "--space",
+        action="append",
+        default=[],
+        metavar="key=low:high[:log]|a,b",
+        help="what --search may change; whole numbers if both ends are",
+    )
     add_settings(parser)
-    parser.add_argument("--executor", default="local", choices=("local", "ray"))
+    add_executor(parser, "run")
     parser.add_argument(
         "--workers", type=count, default=1, metavar="N", help="runs at a time"
     )
@@ -130,13 +145,15 @@ def train(options: argparse.Namespace) -> int:
         options.out,
         options.resume,
     )
+    videos = _film(folder)
     figures = json.loads((folder / "evaluation" / "held_out.json").read_text())
     low, high = figures["safe_success_interval_95"]
     print_result(
         options,
-        {"folder": str(folder), **figures},
+        {"folder": str(folder), **figures, "videos": [str(file) for file in videos]},
         [
-            f"{folder}: bundle, curves.svg, evaluation",
+            f"{folder}: bundle, curves.svg, evaluation"
+            + (f", {len(videos)} videos in evaluation" if videos else ""),
             f"safe success on held-out seeds {figures['safe_success']:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}, {figures['episodes']} episodes)",
         ],
@@ -144,24 +161,64 @@ def train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _film(folder: Path) -> list[Path]:
+    """Film held-out episodes of a run if its config says so; returns the files."""
+    from physai import config as configuration
+    from physai.training.config import TrainConfig
+
+    config = configuration.load(TrainConfig, folder / "config.yaml")
+    if not config.evaluation.video:
+        return []
+    from physai.report.film import film_held_out
+
+    return film_held_out(
+        folder / "bundle",
+        config.environment,
+        config.guard,
+        config.evaluation.video,
+        folder / "evaluation",
+    )
+
+
 def sweep(options: argparse.Namespace) -> int:
     """``physai sweep CONFIG``."""
     try:
         from physai.training.sweep import parse_seeds
         from physai.training.sweep import sweep as sweep_it
+        from physai.training.tuning import tune
     except ModuleNotFoundError as error:
         raise MissingExtraError("train", "training") from error
-    result = sweep_it(
-        options.config,
-        parse_seeds(options.seeds),
-        options.grid,
-        options.settings,
-        options.executor,
-        options.workers,
-        check_writable(options.out),
-        progress=not options.json,
-    )
-    print_result(options, result, result["lines"])
+    if options.space and options.search is None:
+        raise ContractError("--space needs --search N, the number of trials")
+    if options.grid and options.search is not None:
+        raise ContractError("--grid and --search exclude each other; use --space")
+    cluster, seeds = cluster_of(options), parse_seeds(options.seeds)
+    out = check_writable(options.out)
+    where = (options.settings, options.executor, options.workers, out)
+    shown = not options.json
+    if options.search is None:
+        result = sweep_it(
+            options.config,
+            seeds,
+            options.grid,
+            *where,
+            cluster=cluster,
+            progress=shown,
+        )
+    else:
+        result = tune(
+            options.config,
+            options.search,
+            options.space,
+            seeds,
+            *where,
+            cluster=cluster,
+            progress=shown,
+        )
+    from physai.report.sweep import write_sweep_report
+
+    page = write_sweep_report(out)
+    print_result(options, result, [*result["lines"], "", str(page)])
     return 0
 
 
@@ -192,7 +249,11 @@ def run(options: argparse.Namespace) -> int:
         policy = load_policy(
             options.policy, env=cycle, trust=options.trust, seed=options.seed
         )
-        film = _Film(cycle, options.video) if options.video else None
+        film = None
+        if options.video:
+            from physai.report.film import Film
+
+            film = Film(cycle, Path(options.video))
         seeds = cycle.environment.distributions["test"].seeds
         first = seeds.first
         if options.seed + options.episodes > seeds.count:
@@ -216,7 +277,7 @@ def run(options: argparse.Namespace) -> int:
                 policy,
                 scenario,
                 writer=writer,
-                on_step=film.take if film else None,
+                on_step=film.add if film else None,
             )
             rows.append(
                 {
@@ -247,21 +308,3 @@ def run(options: argparse.Namespace) -> int:
     elif options.video:
         print(options.video)
     return 0
-
-
-class _Film:
-    """Takes a picture of every second step."""
-
-    def __init__(self, cycle: Any, file: str) -> None:
-        from physai.report.film import Film
-
-        self._film = Film(cycle, Path(file))
-
-    def take(self, record: Any) -> bool:
-        """Add a step; never ends the run."""
-        self._film.take(record)
-        return False
-
-    def close(self) -> None:
-        """Write the file."""
-        self._film.close()

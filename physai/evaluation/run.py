@@ -18,12 +18,13 @@ from typing import Any
 
 from physai.errors import (
     ContractError,
-    MissingExtraError,
+    PhysaiError,
     RecordError,
     RefusedError,
     suggest,
 )
 from physai.evaluation.arm import Arm, Job
+from physai.evaluation.cluster import Cluster, run_on_cluster
 from physai.evaluation.facts import rule_facts
 from physai.evaluation.scoring import score
 from physai.evaluation.suite import (
@@ -72,6 +73,7 @@ def run_suite(
     out: str | os.PathLike[str] | None = None,
     *,
     trust: bool = False,
+    cluster: Cluster | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Run a suite and judge it.
@@ -81,10 +83,12 @@ def run_suite(
         suite: Name, path or configuration.
         guard: ``on``, ``observe`` or ``off``.
         plant: Name of the plant.
-        workers: Processes; results do not depend on their number.
+        workers: Processes of the executor ``local``; results do not depend on them.
         executor: ``local`` or ``ray``.
-        out: Evaluation folder; an existing one of the same run is continued.
+        out: Evaluation folder; an existing one of the same run is continued. With the
+            executor ``ray`` on storage that all nodes share.
         trust: Load what can run code or is not signed by a trusted key.
+        cluster: Of the executor ``ray``: where, and what each episode takes.
         progress: Show a bar on stderr when it is a terminal.
 
     Returns:
@@ -110,7 +114,7 @@ def run_suite(
         check_suite(config, environment, [rule.id for rule in rules])
         hard = [(r.id, r.max_rate, r.confidence) for r in rules if r.kind == "hard"]
         plan = plan_suite(config, environment, hard)
-        run = run_plan(arm, plan, workers, executor, progress=progress)
+        run = run_plan(arm, plan, workers, executor, cluster=cluster, progress=progress)
     finally:
         arm.close()
     verdict = score(job.folder, config)
@@ -125,6 +129,7 @@ def run_plan(
     workers: int = 1,
     executor: str = "local",
     *,
+    cluster: Cluster | None = None,
     progress: bool = True,
 ) -> int:
     """Run what is not yet there of a plan; episodes go to the folder of the arm's job.
@@ -132,8 +137,9 @@ def run_plan(
     Args:
         arm: Policy and cycle.
         plan: Episodes of the arm's suite.
-        workers: Processes; results do not depend on their number.
+        workers: Processes of the executor ``local``; results do not depend on them.
         executor: ``local`` or ``ray``.
+        cluster: Of the executor ``ray``.
         progress: Show a bar on stderr when it is a terminal.
 
     Returns:
@@ -145,7 +151,7 @@ def run_plan(
     arm.job = replace(arm.job, planned=len(plan))
     _prepare(arm, arm.job.policy, len(plan))
     left = [each for each in plan if not _is_there(arm.job, each, arm.digests)]
-    done = _execute(arm, left, max(1, workers), executor)
+    done = _execute(arm, left, max(1, workers), executor, cluster or Cluster())
     for _ in _bar(done, len(plan), len(plan) - len(left), progress):
         pass
     return len(left)
@@ -232,10 +238,14 @@ def _is_there(job: Job, planned: PlannedEpisode, digests: dict[str, str]) -> boo
 
 
 def _execute(
-    arm: Arm, left: Sequence[PlannedEpisode], workers: int, executor: str
+    arm: Arm,
+    left: Sequence[PlannedEpisode],
+    workers: int,
+    executor: str,
+    cluster: Cluster,
 ) -> Iterator[Any]:
     if executor == "ray":
-        return _run_ray(arm.job, left)
+        return _run_cluster(arm.job, left, cluster)
     if workers == 1 or len(left) < 2:
         return (arm.run(planned) for planned in left)
     return _run_processes(arm.job, left, workers)
@@ -293,17 +303,22 @@ def _arm_of(key: _Key) -> Arm:
     return Arm(key.job)
 
 
-def _run_ray(job: Job, left: Sequence[PlannedEpisode]) -> Iterator[Any]:
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise MissingExtraError("ray", "the executor ray") from None
-    ray.init(ignore_reinit_error=True, log_to_driver=False)
-    remote = ray.remote(_work)
-    waiting = [remote.remote(job, planned) for planned in left]
-    while waiting:
-        done, waiting = ray.wait(waiting)
-        yield ray.get(done[0])
+def _run_cluster(
+    job: Job, left: Sequence[PlannedEpisode], cluster: Cluster
+) -> Iterator[Path]:
+    """Run episodes on a cluster; one whose node dies is run again from its beginning."""
+    tasks = [(job, planned) for planned in left]
+    for place, file, lost in run_on_cluster(_work, tasks, cluster):
+        if lost:
+            raise PhysaiError(
+                f"{left[place].name}: {lost}; the others stay, the same command goes on"
+            )
+        if not file.is_file():
+            raise RecordError(
+                f"{file}: is on a node whose files this machine does not see; --out must "
+                "be on storage that all nodes share"
+            )
+        yield file
 
 
 def _bar(done: Iterable[Any], total: int, there: int, progress: bool) -> Iterable[Any]:

@@ -16,7 +16,7 @@ from physai.robot.kinematics import rotation_from_quaternion
 from physai.tasks.cycle import Cycle, GuardMode
 from physai.types import Array, State
 
-__all__ = ["Film", "draw_step", "spec_zones", "stopping_zone"]
+__all__ = ["Film", "draw_step", "film_held_out", "spec_zones", "stopping_zone"]
 
 _LAST_S = 1.5
 """How long the last picture of an episode stays."""
@@ -55,10 +55,58 @@ class Film:
         for _ in range(max(1, round(_LAST_S * self._rate)) if last else 1):
             self.writer.write(image, MASKED)
 
+    def add(self, record: StepRecord) -> bool:
+        """Take a step as :func:`physai.runtime.loop.run_loop` gives it: it goes on."""
+        self.take(record)
+        return False
+
     def close(self) -> None:
         """Write the file."""
         self.writer.close()
         self.picture.close()
+
+
+def film_held_out(
+    policy: Path, environment: str, guard: str, episodes: int, folder: Path
+) -> list[Path]:
+    """Film the first held-out episodes of a policy, faces painted over.
+
+    They are those with which :func:`physai.evaluation.held_out.count_held_out` begins.
+
+    Args:
+        policy: A bundle.
+        environment: Id of the environment.
+        guard: ``on``, ``observe`` or ``off``.
+        episodes: How many.
+        folder: Where to write ``episode_<seed>.mp4``.
+
+    Returns:
+        The files.
+
+    Raises:
+        MissingExtraError: Without OpenCV.
+        RecordError: If a file cannot be written.
+    """
+    from physai.policy.adapters import load_policy
+    from physai.runtime.loop import run_loop
+    from physai.tasks import registry
+
+    files = []
+    cycle = registry.make_cycle(environment, guard=guard)
+    try:
+        actor = load_policy(str(policy), env=cycle)
+        first = cycle.environment.distributions["test"].seeds.first
+        for seed in range(first, first + episodes):
+            film = Film(cycle, folder / f"episode_{seed}.mp4")
+            try:
+                scenario = cycle.task.sample_scenario(seed, "test")
+                run_loop(cycle, actor, scenario, on_step=film.add)
+            finally:
+                film.close()
+            files.append(film.writer.path)
+    finally:
+        cycle.close()
+    return files
 
 
 def draw_step(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from physai.policy.policy import FunctionPolicy
 from physai.tasks import registry
 from physai.training.checkpoint import check_finite, save_checkpoint
 from physai.training.config import TrainConfig
+from physai.training.cost import Meter
 from physai.training.demonstration import Driver
 from physai.training.interruption import Interruption
 
@@ -42,6 +42,7 @@ class Keeper(BaseCallback):
         normalizer: Of the observations; None where they are not normalised.
         progress: Curve, evaluations and the best so far; goes on with each checkpoint.
         interruption: Says whether someone asked for the end.
+        meter: Adds up the time that the run takes.
     """
 
     def __init__(
@@ -51,16 +52,17 @@ class Keeper(BaseCallback):
         normalizer: VecNormalize | None,
         progress: dict[str, Any],
         interruption: Interruption,
+        meter: Meter,
     ) -> None:
         super().__init__()
         self.interruption = interruption
         self.config, self.folder = config, folder
         self.normalizer, self.progress = normalizer, progress
+        self.meter = meter
         self._bar: tqdm[Any] | None = None
         self._last_checkpoint = self._last_check = self._learned = 0
         done = progress.get("evaluations") or [{"steps": 0}]
         self._last_evaluation = int(done[-1]["steps"])
-        self._clock = time.monotonic()
         self._env: gymnasium.Env[Any, Any] | None = None
 
     def _on_training_start(self) -> None:
@@ -109,15 +111,14 @@ class Keeper(BaseCallback):
         recent = list(self.model.ep_info_buffer or [])
         successes = list(self.model.ep_success_buffer or [])
         if recent:
-            now = time.monotonic()
-            self.progress["seconds"] += now - self._clock
-            self._clock = now
+            self.meter.lap()
             row = {
                 "steps": steps,
                 "return": float(np.mean([e["r"] for e in recent])),
                 "cost": float(np.mean([e["episode_cost"] for e in recent])),
                 "success": float(np.mean(successes)) if successes else 0.0,
                 "seconds": self.progress["seconds"],
+                "cpu_seconds": self.progress["cpu_seconds"],
             }
             curve = self.progress["curve"]
             if not curve or steps - curve[-1]["steps"] >= self.config.total_steps / 400:
@@ -157,9 +158,11 @@ class Keeper(BaseCallback):
         self._last_evaluation = self.model.num_timesteps
         self.logger.record("evaluation/safe_success", rate)
         self.logger.record("evaluation/episode_cost", cost)
+        self.meter.lap()
         self.progress.setdefault("evaluations", []).append(
             {
                 "steps": self.model.num_timesteps,
+                "cpu_seconds": self.progress["cpu_seconds"],
                 "safe_success": rate,
                 "cost": cost,
                 "episodes": count,
@@ -188,6 +191,7 @@ class Keeper(BaseCallback):
                 getattr(self.logger, kept).clear()
             self._evaluate()
             self.logger.dump(model.num_timesteps)
+            self.meter.lap()
             self._save()
         if self._bar is not None:
             self._bar.close()

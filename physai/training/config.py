@@ -23,16 +23,20 @@ __all__ = [
     "CurriculumConfig",
     "DemonstrationConfig",
     "EvaluationConfig",
+    "MlflowConfig",
     "Schedule",
     "StageConfig",
+    "TrackingConfig",
     "TrainConfig",
     "VectorConfig",
+    "WandbConfig",
     "read_training",
     "with_schedules",
 ]
 
 Count = Annotated[int, Field(ge=1)]
 Gain = Annotated[float, Field(ge=0.0)]
+Name = Annotated[str, Field(min_length=1)]
 
 
 class VectorConfig(Config):
@@ -90,6 +94,33 @@ class EvaluationConfig(Config):
     """At the end; one per core if not given. The result does not depend on it."""
     suite: str = ""
     """Suite to judge the final bundle with; empty for none."""
+    video: Annotated[int, Field(ge=0)] = 0
+    """Held-out episodes to film at the end, the first ones; ``true`` is 1."""
+
+
+class WandbConfig(Config):
+    """Weights & Biases; its key stays in its own environment variable or login."""
+
+    project: Name
+    entity: str | None = None
+    mode: Literal["offline", "online"] = "offline"
+    """``offline`` sends nothing; ``wandb sync`` does so later."""
+
+
+class MlflowConfig(Config):
+    """MLflow; passwords of a server stay in its own environment variables."""
+
+    experiment: Name
+    uri: str | None = None
+    """Of the tracking server or store, such as ``http://host:5000`` or
+    ``sqlite:///mlflow.db``; MLflow's own default if not given."""
+
+
+class TrackingConfig(Config):
+    """Where a run is reported beside TensorBoard; it changes nothing of the run."""
+
+    wandb: WandbConfig | None = None
+    mlflow: MlflowConfig | None = None
 
 
 class ConstraintConfig(Config):
@@ -182,12 +213,22 @@ class TrainConfig(Config):
     """A budget for the mean cost of an episode; none leaves cost to the reward."""
     demonstrations: DemonstrationConfig = DemonstrationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
     checkpoint_every_steps: Count = 20_000
     seed: Annotated[int, Field(ge=0)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     torch_threads: Count = 1
     """One thread leaves the other core to the environments; a second one gained
     0-40 % on updates for twice the processor time where it was measured."""
+
+    def distinctive(self) -> dict[str, Any]:
+        """Return every value that differs from its default and can change the policy.
+
+        Tracking and videos change nothing of the result.
+        """
+        evaluation = self.evaluation.model_copy(update={"video": 0})
+        plain = {"tracking": TrackingConfig(), "evaluation": evaluation}
+        return super(TrainConfig, self.model_copy(update=plain)).distinctive()
 
 
 def read_training(path: Path) -> dict[str, Any]:

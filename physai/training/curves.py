@@ -1,15 +1,15 @@
-"""The curves of a run as a picture."""
+"""The curves of a run, and of a sweep, as pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from physai.evaluation.statistics import clopper_pearson
 from physai.training.config import TrainConfig
 
-__all__ = ["draw_curves"]
+__all__ = ["SHOWN", "draw_comparison", "draw_curves"]
 
 _LEARNING, _HELD_OUT = "#1f5fa8", "#b3362c"
 
@@ -99,3 +99,75 @@ def _draw_evaluations(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
         linewidth=1.0,
         label="held out",
     )
+
+
+SHOWN = 8
+"""Of a sweep with more settings, the best so many are drawn."""
+
+_PANELS = (
+    ("success", "environment steps", "success while learning"),
+    ("held_out", "environment steps", "safe success, held out"),
+    ("cost", "environment steps", "cost per episode, learning"),
+    ("success_by_cpu", "processor time [s]", "success while learning"),
+)
+
+
+def draw_comparison(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Draw the curves of a sweep as SVG, with their bands over seeds.
+
+    Args:
+        rows: ``label``, ``interquartile_mean`` and ``curves``, by the names of the
+            panels: ``x``, ``mean``, ``low``, ``high``, or None where unknown.
+        file: Where to write it.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
+
+    best = sorted(rows, key=lambda row: -row["interquartile_mean"])[:SHOWN]
+    shown = [row for row in rows if any(row is each for each in best)]
+    figure, axes = pyplot.subplots(2, 2, figsize=(10, 7), constrained_layout=True)
+    for axis, (name, across, up) in zip(axes.flat, _PANELS, strict=True):
+        for place, row in enumerate(shown):
+            curve, color = row["curves"].get(name), f"C{place}"
+            if curve is None:
+                continue
+            axis.plot(
+                curve["x"],
+                curve["mean"],
+                color=color,
+                linewidth=1.5,
+                marker="o" if len(curve["x"]) == 1 else None,
+                label=row["label"],
+            )
+            if curve["low"][0] is not None:
+                axis.fill_between(
+                    curve["x"],
+                    curve["low"],
+                    curve["high"],
+                    color=color,
+                    alpha=0.15,
+                    linewidth=0.0,
+                )
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.xaxis.set_major_formatter("{x:,.0f}")
+        axis.set_xlabel(across)
+        axis.set_ylabel(up)
+        axis.set_ylim(bottom=0.0) if name == "cost" else axis.set_ylim(-0.02, 1.02)
+        axis.grid(alpha=0.25)
+        for side in ("top", "right"):
+            axis.spines[side].set_visible(False)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    if handles:
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=min(3, len(labels)),
+            frameon=False,
+            fontsize=8,
+        )
+    figure.savefig(file, metadata={"Date": None, "Creator": None})
+    pyplot.close(figure)

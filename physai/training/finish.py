@@ -79,6 +79,7 @@ def finish_run(
         "seed": config.seed,
         "steps": int(model.num_timesteps),
         "seconds": round(progress["seconds"], 1),
+        "cpu_seconds": round(progress["cpu_seconds"], 1),
         "git_revision": git_revision(),
         "parity": parity,
         "demonstration": progress.get("demonstration", {}),

@@ -1,50 +1,28 @@
 """Several training runs and their comparison: seeds times a grid of settings.
 
 Every run is a process of its own and a run folder like any other; one that is finished
-is not run again, one that was cut short goes on from its checkpoint. Aggregates are
-interquartile means over seeds with percentile-bootstrap intervals, as Agarwal et al.
-2021 ("Deep Reinforcement Learning at the Edge of the Statistical Precipice") advise for
-few seeds.
+is not run again, one that was cut short goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
 from tqdm import tqdm
 
-from physai.errors import ConfigError, ContractError, MissingExtraError, PhysaiError
-from physai.training.checkpoint import latest_checkpoint
+from physai import content
+from physai.errors import ConfigError, PhysaiError
+from physai.evaluation.cluster import Cluster
+from physai.training.comparison import compare_runs
+from physai.training.process import RunProcess, execute
+from physai.training.tracking import check_tracking
 from physai.training.train import load_config
 
-__all__ = ["Run", "plan_runs", "sweep"]
-
-EXECUTORS = ("local", "ray")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One planned run.
-
-    Attributes:
-        name: Of its folder.
-        settings: ``key=value`` of the grid.
-        seed: Its seed.
-    """
-
-    name: str
-    settings: tuple[str, ...]
-    seed: int
+__all__ = ["execute_all", "label_of", "parse_seeds", "place_of", "plan_runs", "sweep"]
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -67,8 +45,12 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def plan_runs(
-    config: str, seeds: Sequence[int], grid: Sequence[str], settings: Sequence[str] = ()
-) -> list[Run]:
+    config: str,
+    seeds: Sequence[int],
+    grid: Sequence[str],
+    settings: Sequence[str] = (),
+    out: Path = Path("sweep"),
+) -> list[RunProcess]:
     """Return every run, checked before any begins.
 
     Args:
@@ -76,9 +58,11 @@ def plan_runs(
         seeds: Seeds.
         grid: ``key=a,b,c`` each; all combinations are run.
         settings: ``key=value`` that hold for all.
+        out: Folder of the sweep.
 
     Raises:
         ConfigError: If a part of the grid does not fit the config.
+        MissingExtraError: If a tracker that the config names is not installed.
     """
     axes: list[list[str]] = []
     for part in grid:
@@ -86,14 +70,26 @@ def plan_runs(
         if not sign or not key or not values:
             raise ConfigError(f'--grid "{part}" must be written key=a,b')
         axes.append([f"{key}={value}" for value in values.split(",")])
-    runs = []
+    place, runs = place_of(config), []
     for chosen in itertools.product(*axes):
-        load_config(config, [*settings, *chosen])
+        check_tracking(load_config(config, [*settings, *chosen]))
         slug = "_".join(each.rsplit(".", 1)[-1].replace("=", "-") for each in chosen)
         for seed in seeds:
-            name = f"{slug}_seed{seed}" if slug else f"seed{seed}"
-            runs.append(Run(name.replace("/", "-"), tuple(chosen), seed))
+            name = (f"{slug}_seed{seed}" if slug else f"seed{seed}").replace("/", "-")
+            runs.append(
+                RunProcess(name, place, (*settings, *chosen), seed, out.resolve())
+            )
     return runs
+
+
+def place_of(config: str) -> str:
+    """Return a config's full path: processes elsewhere have another working folder."""
+    return str(Path(content.find("train", config)).resolve())
+
+
+def label_of(settings: Sequence[str], common: Sequence[str]) -> str:
+    """Return what a run's settings are called, without those that hold for all."""
+    return ", ".join(settings[len(common) :]) or "as configured"
 
 
 def sweep(
@@ -105,6 +101,7 @@ def sweep(
     workers: int = 1,
     out: Path = Path("sweep"),
     *,
+    cluster: Cluster | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Train every run of a sweep and compare them.
@@ -115,8 +112,10 @@ def sweep(
         grid: See :func:`plan_runs`.
         settings: ``key=value`` that hold for all runs.
         executor: ``local`` (processes) or ``ray``.
-        workers: Runs at a time.
-        out: Holds a folder per run, ``sweep.json``, ``sweep.md`` and ``sweep.svg``.
+        workers: Runs at a time of the executor ``local``.
+        out: Holds a folder per run, ``sweep.json``, ``sweep.md`` and ``sweep.svg``; with
+            the executor ``ray`` on storage that all nodes share.
+        cluster: Of the executor ``ray``: where, and what each run takes.
         progress: Show a bar on stderr when it is a terminal.
 
     Returns:
@@ -126,195 +125,43 @@ def sweep(
         PhysaiError: If the plan is wrong, or a run failed: the others stay, and the
             same command goes on.
     """
-    if executor not in EXECUTORS:
-        raise ContractError(f'no executor "{executor}"; valid: {", ".join(EXECUTORS)}')
-    runs = plan_runs(config, seeds, grid, settings)
-    commands = {
-        run.name: _command(run, config, settings, out)
-        for run in runs
-        if not _figures_file(out, run).is_file()
-    }
-    done = _run_ray(commands) if executor == "ray" else _run_local(commands, workers)
-    errors = []
-    with tqdm(
-        total=len(commands),
-        desc="runs",
-        disable=not (progress and sys.stderr.isatty()),
-    ) as bar:
-        for name, error in done:
+    runs = plan_runs(config, seeds, grid, settings, out)
+    errors = execute_all(runs, executor, workers, cluster, progress=progress)
+    if errors:
+        name, error = next(iter(errors.items()))
+        raise PhysaiError(
+            f"{len(errors)} of {len(runs)} runs failed; {name}: {error}; the others "
+            "stay, the same command goes on"
+        )
+    groups: dict[str, list[RunProcess]] = {}
+    for run in runs:
+        groups.setdefault(label_of(run.settings, settings), []).append(run)
+    return compare_runs(groups, out)
+
+
+def execute_all(
+    runs: Sequence[RunProcess],
+    executor: str,
+    workers: int,
+    cluster: Cluster | None,
+    *,
+    progress: bool = True,
+) -> dict[str, str]:
+    """Run every run that is not finished, with a bar; return errors by name.
+
+    Args:
+        runs: The runs.
+        executor: ``local`` or ``ray``.
+        workers: Runs at a time of the executor ``local``.
+        cluster: Of the executor ``ray``.
+        progress: Show a bar on stderr when it is a terminal.
+    """
+    left = sum(not run.figures_file.is_file() for run in runs)
+    shown = progress and sys.stderr.isatty()
+    errors: dict[str, str] = {}
+    with tqdm(total=left, desc="runs", disable=not shown) as bar:
+        for run, error in execute(runs, executor, workers, cluster):
             bar.update()
             if error:
-                errors.append(f"{name}: {error}")
-    if errors:
-        raise PhysaiError(
-            f"{len(errors)} of {len(runs)} runs failed; {errors[0]}; the others stay, "
-            "the same command goes on"
-        )
-    return _compare(runs, out)
-
-
-def _figures_file(out: Path, run: Run) -> Path:
-    return out / run.name / "evaluation" / "held_out.json"
-
-
-def _command(run: Run, config: str, settings: Sequence[str], out: Path) -> list[str]:
-    folder = out / run.name
-    command = [sys.executable, "-m", "physai", "train"]
-    if latest_checkpoint(folder / "checkpoints") is not None:
-        return [*command, str(folder), "--resume"]
-    command += [config, "--seed", str(run.seed), "--out", str(folder)]
-    for setting in (*settings, *run.settings):
-        command += ["--set", setting]
-    return command
-
-
-def _start(item: tuple[str, list[str]]) -> tuple[str, str]:
-    """Run one command to its end; returns its name and what was wrong."""
-    name, command = item
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode == 0:
-        return name, ""
-    said = done.stderr.strip().splitlines()
-    return name, said[-1] if said else f"exit code {done.returncode}"
-
-
-def _run_local(
-    commands: dict[str, list[str]], workers: int
-) -> Iterator[tuple[str, str]]:
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        yield from pool.map(_start, commands.items())
-
-
-def _run_ray(commands: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise MissingExtraError("ray", "the executor ray") from None
-    ray.init(ignore_reinit_error=True, log_to_driver=False)
-    remote = ray.remote(_start)
-    waiting = [remote.remote(item) for item in commands.items()]
-    while waiting:
-        ready, waiting = ray.wait(waiting)
-        yield ray.get(ready[0])
-
-
-def _compare(runs: Sequence[Run], out: Path) -> dict[str, Any]:
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for run in runs:
-        figures = json.loads(_figures_file(out, run).read_text())
-        groups.setdefault(run.settings, []).append(
-            {
-                "run": run.name,
-                "seed": run.seed,
-                "safe_success": figures["safe_success"],
-                "table": figures["table"],
-                "curve": _curve(out / run.name),
-            }
-        )
-    rows = []
-    for settings, members in groups.items():
-        values = np.array([member["safe_success"] for member in members])
-        mean, low, high = _interquartile_mean(values)
-        rows.append(
-            {
-                "settings": list(settings),
-                "seeds": [member["seed"] for member in members],
-                "safe_success": values.tolist(),
-                "interquartile_mean": mean,
-                "interval_95": [low, high],
-            }
-        )
-    result: dict[str, Any] = {"schema": "physai/sweep/1", "rows": rows}
-    result["lines"] = _table(rows)
-    (out / "sweep.json").write_text(json.dumps(result, indent=1) + "\n")
-    (out / "sweep.md").write_text("\n".join(_table(rows)) + "\n")
-    _draw(groups, out / "sweep.svg")
-    return result
-
-
-def _curve(folder: Path) -> list[dict[str, float]]:
-    place = latest_checkpoint(folder / "checkpoints")
-    if place is None:
-        return []
-    found: list[dict[str, float]] = json.loads((place / "progress.json").read_text())[
-        "curve"
-    ]
-    return found
-
-
-def _interquartile_mean(values: np.ndarray[Any, Any]) -> tuple[float, float, float]:
-    """Return the mean of the middle half and its 95 % bootstrap interval.
-
-    With a single seed there is no interval: both ends are NaN.
-    """
-    mean = float(stats.trim_mean(values, 0.25))
-    if len(values) < 2:
-        return mean, float("nan"), float("nan")
-    if np.ptp(values) == 0.0:
-        return mean, mean, mean
-    interval = stats.bootstrap(
-        (values,),
-        lambda sample, axis: stats.trim_mean(sample, 0.25, axis=axis),
-        confidence_level=0.95,
-        n_resamples=2000,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return mean, float(interval.low), float(interval.high)
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    lines = [
-        "| settings | seeds | safe success (interquartile mean) | 95 % |",
-        "|---|---|---|---|",
-    ]
-    for row in rows:
-        low, high = row["interval_95"]
-        interval = "one seed" if np.isnan(low) else f"{low:.1%} to {high:.1%}"
-        lines.append(
-            f"| {', '.join(row['settings']) or 'as configured'} | {len(row['seeds'])} | "
-            f"{row['interquartile_mean']:.1%} | {interval} |"
-        )
-    return lines
-
-
-def _draw(groups: dict[tuple[str, ...], list[dict[str, Any]]], file: Path) -> None:
-    """Draw the success while exploring, mean and range over seeds, per setting."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(7.5, 4.0), constrained_layout=True)
-    for settings, members in groups.items():
-        curves = [member["curve"] for member in members if member["curve"]]
-        if not curves:
-            continue
-        end = min(curve[-1]["steps"] for curve in curves)
-        steps = np.linspace(0.0, end, 100)
-        values = np.array(
-            [
-                np.interp(
-                    steps,
-                    [row["steps"] for row in curve],
-                    [row["success"] for row in curve],
-                )
-                for curve in curves
-            ]
-        )
-        label = ", ".join(settings) or "as configured"
-        line = axis.plot(steps, values.mean(axis=0), label=label)[0]
-        axis.fill_between(
-            steps,
-            values.min(axis=0),
-            values.max(axis=0),
-            alpha=0.15,
-            color=line.get_color(),
-        )
-    axis.set_xlabel("environment steps")
-    axis.set_ylabel("success rate (exploring)")
-    axis.set_ylim(-0.02, 1.02)
-    axis.grid(alpha=0.25)
-    axis.legend(frameon=False, fontsize=9)
-    figure.savefig(file)
-    pyplot.close(figure)
+                errors[run.name] = error
+    return errors

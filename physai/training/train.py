@@ -4,8 +4,9 @@ config.yaml        resolved configuration
 environment.json   versions, git revision, hardware
 checkpoints/       to go on after anything, also kill -9
 tensorboard/       curves for TensorBoard
+tracking.json      ids of the run at the trackers that the config names, if any
 curves.svg         return, success and cost over steps
-evaluation/        held-out episodes and, if asked for, a suite's verdict
+evaluation/        held-out episodes and, if asked for, a suite's verdict and videos
 bundle/            the exported policy
 """
 
@@ -47,6 +48,7 @@ from physai.training.checkpoint import (
     save_checkpoint,
 )
 from physai.training.config import TrainConfig, read_training
+from physai.training.cost import Meter
 from physai.training.curriculum import Curriculum
 from physai.training.curves import draw_curves
 from physai.training.demonstration import Demonstrations, imitate
@@ -59,6 +61,7 @@ from physai.training.run_folder import (
     prepare_folder,
     write_start,
 )
+from physai.training.tracking import Tracking, check_tracking, open_tracking
 from physai.training.vector import SharedVectorEnv
 
 __all__ = ["load_config", "make_vector", "train"]
@@ -145,10 +148,11 @@ def train(
         PhysaiError: For anything a person can put right; what was saved stays.
     """
     config, folder = _find_run(name, settings or [], seed, device, out, resume)
+    check_tracking(config)
     prepare_folder(folder, resume)
     try:
-        with held(folder):
-            _train(config, folder, resume)
+        with held(folder), open_tracking(config, folder) as tracking:
+            _train(config, folder, tracking, resume=resume)
     except KeyboardInterrupt:
         kept = latest_checkpoint(folder / "checkpoints")
         what = "nothing is lost" if kept else "it will begin again"
@@ -171,10 +175,13 @@ def train(
     return folder
 
 
-def _train(config: TrainConfig, folder: Path, resume: bool) -> None:
+def _train(
+    config: TrainConfig, folder: Path, tracking: Tracking, *, resume: bool
+) -> None:
     """Train in a folder that is held, to the bundle."""
     place = latest_checkpoint(folder / "checkpoints") if resume else None
     progress = _progress(config, place)
+    meter = Meter(progress)
     _seed_everything(config.seed)
     torch.set_num_threads(config.torch_threads)
     vector, normalizer = make_vector(config)
@@ -187,15 +194,17 @@ def _train(config: TrainConfig, folder: Path, resume: bool) -> None:
             # Not the episodes of the beginning once more.
             vector.seed(derive_seed(config.seed, "vector", model.num_timesteps))
         write_start(config, folder)
+        tracking.begin()
         model.set_logger(open_board(folder / "tensorboard", model.num_timesteps))
         if not progress["demonstrated"]:
             _demonstrate(config, folder, model, normalizer, progress, shown)
-        _learn(config, folder, model, normalizer, progress)
+            meter.lap()
+        _learn(config, folder, model, normalizer, progress, meter, tracking)
         model.logger.close()
     finally:
         vector.close()
     draw_curves(progress, config, folder / "curves.svg")
-    finish_run(config, folder, model, normalizer, progress)
+    tracking.finish(finish_run(config, folder, model, normalizer, progress))
 
 
 def _learn(
@@ -204,12 +213,14 @@ def _learn(
     model: BaseAlgorithm,
     normalizer: VecNormalize | None,
     progress: dict[str, Any],
+    meter: Meter,
+    tracking: Tracking,
 ) -> None:
     """Learn what is left of the run."""
     left = config.total_steps - model.num_timesteps
     with Interruption() as interruption:
-        keeper = Keeper(config, folder, normalizer, progress, interruption)
-        callbacks: list[BaseCallback] = [keeper]
+        keeper = Keeper(config, folder, normalizer, progress, interruption, meter)
+        callbacks: list[BaseCallback] = [keeper, tracking.callback()]
         if config.curriculum is not None:
             callbacks.append(Curriculum(config.curriculum, progress))
         try:

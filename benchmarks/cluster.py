@@ -8,7 +8,7 @@ tiny trainings. When one that runs on the second node has written a checkpoint, 
 process of that node is killed (SIGKILL), runs included. The sweep must end with every
 run finished, and the killed one must have gone on from its checkpoint. The same is done
 to `physai evaluate --executor ray` unless --no-evaluation is given: its episodes must be
-those of the executor local, byte by byte, apart from the times of writing.
+those of the executor local: the tables of their verdicts agree.
 """
 
 from __future__ import annotations

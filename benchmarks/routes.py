@@ -37,14 +37,9 @@ from physai.provenance import environment_record, git_revision
 from physai.randomness import derive_seed
 from physai.tasks import registry
 from physai.training.config import TrainConfig
-from physai.training.demonstration import (
-    Collector,
-    Demonstrations,
-    Driver,
-    fit,
-    remember,
-)
+from physai.training.demonstration import Collector, Demonstrations, Driver
 from physai.training.hyperparameters import make_learner
+from physai.training.imitation import fit, remember
 from physai.training.train import load_config, make_vector
 
 TASKS = ("logistics_crossing", "care_feeding")

@@ -2,9 +2,8 @@
 
 Aggregates are interquartile means over seeds with percentile-bootstrap intervals, as
 Agarwal et al. 2021 ("Deep Reinforcement Learning at the Edge of the Statistical
-Precipice") advise for few seeds. Their library rliable is not used: its last release
-(1.2.0, 2024) asks for arch < 8, two versions behind, and brings pandas, seaborn and
-statsmodels for what is SciPy's trim_mean and bootstrap.
+Precipice") advise for few seeds. Their library rliable is not used:
+its last release is from 2024 and asks for a version of arch that is no longer current.
 """
 
 from __future__ import annotations

@@ -51,9 +51,10 @@ from physai.training.config import TrainConfig, read_training
 from physai.training.cost import Meter
 from physai.training.curriculum import Curriculum
 from physai.training.curves import draw_curves
-from physai.training.demonstration import Demonstrations, imitate
+from physai.training.demonstration import Demonstrations
 from physai.training.finish import finish_run
 from physai.training.hyperparameters import check_learner, make_learner
+from physai.training.imitation import imitate
 from physai.training.interruption import Interruption
 from physai.training.run_folder import (
     check_resumable,

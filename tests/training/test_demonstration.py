@@ -19,14 +19,9 @@ from physai.errors import ConfigError
 from physai.evaluation.held_out import HeldOut, count_held_out, measure_held_out
 from physai.tasks import registry
 from physai.training.config import DemonstrationConfig
-from physai.training.demonstration import (
-    Collector,
-    Demonstrations,
-    Driver,
-    fit,
-    remember,
-)
+from physai.training.demonstration import Collector, Demonstrations, Driver
 from physai.training.features import MultiScaleFeatures
+from physai.training.imitation import fit, remember
 
 ENVIRONMENT = "physai/CareFeeding-v0"
 MAKE = partial(registry.make, ENVIRONMENT)

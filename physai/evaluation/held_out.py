@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from physai.evaluation.statistics import clopper_pearson
+from physai.evaluation.workers import starting_workers
 
 if TYPE_CHECKING:
     from physai.policy.policy import Policy
@@ -127,7 +128,8 @@ def measure_held_out(
         initargs=(asked,),
     )
     try:
-        made = pool.map(_work, range(episodes))
+        with starting_workers():
+            made = pool.map(_work, range(episodes))
         return _summarise(_told(made, progress), kinds, asked.distribution)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -137,10 +139,6 @@ _WORKER: dict[str, Any] = {}
 
 
 def _begin(asked: HeldOut) -> None:
-    import signal
-
-    # An interrupt is the parent's to handle.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _WORKER["asked"] = asked
 
 

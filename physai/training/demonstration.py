@@ -23,6 +23,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
+from physai.evaluation.workers import starting_workers
 from physai.randomness import derive_seed, generator
 from physai.training.export import DeployedPolicy
 
@@ -225,9 +226,11 @@ class Collector:
                 initargs=(self._make,),
             )
         packed = None if driver is None else pickle.dumps(driver)
-        yield from self._pool.map(
-            partial(_run_packed, noise=noise, packed=packed), seeds
-        )
+        with starting_workers():
+            made = self._pool.map(
+                partial(_run_packed, noise=noise, packed=packed), seeds
+            )
+        yield from made
 
     def close(self) -> None:
         """Release environments and processes; what was not run yet is given up."""
@@ -241,10 +244,6 @@ _WORKER: dict[str, Any] = {}
 
 
 def _begin(make: Maker) -> None:
-    import signal
-
-    # An interrupt is the parent's to handle.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     _WORKER["env"] = make()
 

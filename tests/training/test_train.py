@@ -302,7 +302,7 @@ def test_a_worker_killed_and_ctrl_c_in_every_phase(
 def test_what_a_checkpoint_cannot_go_on_with_is_refused(
     finished: Path, settings: list[str], words: str, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("physai.training.train._make_vector", None)
+    monkeypatch.setattr("physai.training.train.make_vector", None)
     before = (finished / "config.yaml").read_text()
     given = [f"--set={each}" for each in settings]
     assert main(["train", str(finished), "--resume", *given]) == 2

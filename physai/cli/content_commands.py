@@ -144,6 +144,13 @@ def _check_train(path: Path) -> Any:
     from physai.config import parse
     from physai.training.config import TrainConfig, read_training, with_schedules
 
+    try:
+        from physai.training.train import load_config
+    except ModuleNotFoundError:
+        # Without the extra there is no learner to ask.
+        pass
+    else:
+        return load_config(str(path), [])
     config = parse(TrainConfig, read_training(path), str(path))
     with_schedules(config.hyperparameters)
     return config
@@ -224,6 +231,7 @@ def _kind_of(path: Path) -> str:
         ("cases", "suites"),
         ("situations", "faults"),
         ("algorithm", "train"),
+        ("extends", "train"),
         ("nodes", "governance"),
         ("rows", "governance"),
         ("keys", "governance"),

@@ -101,3 +101,17 @@ def test_editors_know_of_inheritance_and_of_every_section() -> None:
     assert ["extends"] in [each["required"] for each in schema["anyOf"]]
     assert "required" not in schema
     json.dumps(schema)
+
+
+def test_a_file_that_says_only_what_is_different_is_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from physai.cli import main
+
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: care_feeding\nhyperparameters: {n_stepz: 5}\n")
+    assert main(["check", str(file)]) == 2
+    told = capsys.readouterr().out
+    assert 'PPO has no "n_stepz"; did you mean "n_steps"?' in told
+    file.write_text("extends: care_feeding\nseed: 4\n")
+    assert main(["check", str(file)]) == 0

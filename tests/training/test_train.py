@@ -275,6 +275,10 @@ def test_a_worker_killed_and_ctrl_c_in_every_phase(
         assert len(told) == 1 and "--resume" in told[0], said
         assert "Traceback" not in said
         assert ("died (SIGKILL)" in said) == (phase == "learning"), said
+        # The last helper of the workers ends when it sees that its parent has.
+        limit = time.monotonic() + 20.0
+        while processes_of(process.pid) and time.monotonic() < limit:
+            time.sleep(0.05)
         assert processes_of(process.pid) == []
     place = latest_checkpoint(folder / "checkpoints")
     assert place is not None and read_progress(place)["steps"] % 256 == 0

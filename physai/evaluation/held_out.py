@@ -177,10 +177,9 @@ def _run(cycle: Cycle, policy: Policy, distribution: str, episode: int) -> _Coun
     hard = cycle.spec.hard
     observation = cycle.reset(scenario)
     policy.reset()
-    bad, cost = np.zeros(len(hard), dtype=np.bool_), 0.0
+    bad = np.zeros(len(hard), dtype=np.bool_)
     while True:
         record = cycle.step(policy.act(observation))
-        cost += record.cost
         observation = cycle.observation
         margins = record.truth_margins
         if margins is not None and cycle.scorer.any_active:

@@ -35,6 +35,7 @@ from physai.evaluation.suite import (
     plan_suite,
 )
 from physai.evaluation.verdict_file import write_junit, write_verdict
+from physai.evaluation.workers import starting_workers
 from physai.record.episode import read_header
 from physai.types import Verdict
 
@@ -260,22 +261,15 @@ def _run_processes(
     pool = ProcessPoolExecutor(
         min(workers, len(left)),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_ignore_interrupt,
     )
     try:
-        waiting = [pool.submit(_work, job, planned) for planned in left]
+        with starting_workers():
+            waiting = [pool.submit(_work, job, planned) for planned in left]
         for future in as_completed(waiting):
             yield future.result()
     finally:
         # After an interrupt the episodes in work are given up, the finished stay.
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the parent, which cancels what has not begun."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _work(job: Job, planned: PlannedEpisode) -> Path:

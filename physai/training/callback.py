@@ -115,7 +115,11 @@ class Keeper(BaseCallback):
         """Run deterministic episodes on held-out seeds and keep the best policy."""
         self._last_evaluation = self.model.num_timesteps
         if self._env is None:
-            self._env = registry.make(self.config.environment, guard=self.config.guard)
+            self._env = registry.make(
+                self.config.environment,
+                guard=self.config.guard,
+                observation=self.config.observation,
+            )
         safe, costs = 0, []
         count = self.config.evaluation.episodes
         for episode in range(count):

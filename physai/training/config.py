@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from physai import content
 from physai.config import Config
@@ -64,6 +64,8 @@ class DemonstrationConfig(Config):
     learning_rate: Annotated[float, Field(gt=0.0)] = 1e-3
     action_noise: Annotated[float, Field(ge=0.0)] = 0.1
     """Standard deviation of the noise on the driver's action (labels stay clean)."""
+    keep_every: Count = 1
+    """Of so many steps one is kept; images of neighbouring steps are nearly equal."""
 
 
 class EvaluationConfig(Config):
@@ -72,6 +74,9 @@ class EvaluationConfig(Config):
     every_steps: Count = 25_000
     episodes: Count = 20
     final_episodes: Count = 200
+    blank_episodes: Annotated[int, Field(ge=0)] = 0
+    """Of observation ``rgbd``: final episodes with every pixel 0, which shows what the
+    images are worth."""
     suite: str = ""
     """Suite to judge the final bundle with; empty for none."""
 
@@ -124,14 +129,19 @@ class TrainConfig(Config):
 
     environment: str
     guard: Literal["on", "observe", "off"] = "on"
+    observation: Literal["state", "rgbd"] = "state"
+    """``rgbd``: camera images in place of what trackers of people and things give."""
     algorithm: str
     """Any algorithm of Stable-Baselines3 or sb3-contrib, by class name."""
     policy: str = "MlpPolicy"
-    total_steps: Count
+    total_steps: Annotated[int, Field(ge=0)]
+    """Of reinforcement learning; 0 leaves it at what the demonstrations taught."""
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     """Where Stable-Baselines3 takes a schedule, ``{linear: [from, to]}`` and
     ``{cosine: [from, to]}`` are schedules over the run."""
     policy_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """``features_extractor_class: KeypointExtractor`` is the project's own, for
+    observation ``rgbd`` (:mod:`physai.training.keypoints`)."""
     normalize_observation: bool = True
     normalize_reward: bool = True
     vector: VectorConfig = VectorConfig()
@@ -145,6 +155,19 @@ class TrainConfig(Config):
     torch_threads: Count = 1
     """One thread leaves the other core to the environments; a second one gained
     0-40 % on updates for twice the processor time where it was measured."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainConfig:
+        if self.observation == "rgbd" and not self.normalize_observation:
+            raise ValueError(
+                "observation rgbd needs normalize_observation: it scales the pixels"
+            )
+        if self.total_steps == 0 and self.demonstrations.episodes == 0:
+            raise ValueError(
+                "total_steps is 0 and demonstrations.episodes too: nothing would be "
+                "learned"
+            )
+        return self
 
 
 def read_training(path: Path) -> dict[str, Any]:

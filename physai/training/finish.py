@@ -17,7 +17,12 @@ from physai import content
 from physai.evaluation import run_suite
 from physai.evaluation.held_out import count_held_out
 from physai.policy.bundle import write_bundle
-from physai.policy.policy import PolicyContract
+from physai.policy.policy import (
+    FloatArray,
+    FunctionPolicy,
+    Policy,
+    PolicyContract,
+)
 from physai.provenance import git_revision, versions
 from physai.record.signature import SigningKey, create_key, list_keys, load_key
 from physai.tasks import registry
@@ -64,7 +69,12 @@ def finish_run(
             normalizer.obs_rms = stored.obs_rms
     onnx = folder / "policy.onnx"
     export_onnx(model, normalizer, onnx)
-    env = registry.make(config.environment, guard=config.guard, distribution="test")
+    env = registry.make(
+        config.environment,
+        guard=config.guard,
+        observation=config.observation,
+        distribution="test",
+    )
     observations = _observations(env, 300)
     parity = check_parity(model, normalizer, onnx, observations)
     contract = _contract(config, env)
@@ -88,24 +98,33 @@ def finish_run(
         key=key,
         training=training,
         versions=versions(),
-        name=_policy_name(config.environment),
+        name=_policy_name(config),
     )
     cycle = env.unwrapped.cycle  # type: ignore[attr-defined]
     figures = count_held_out(cycle, bundle.policy(), config.evaluation.final_episodes)
     world = env.unwrapped.environment  # type: ignore[attr-defined]
-    env.close()
     (folder / "evaluation").mkdir(exist_ok=True)
     (folder / "evaluation" / "held_out.json").write_text(json.dumps(figures, indent=2))
     training["held_out"] = figures
+    if contract.images and config.evaluation.blank_episodes:
+        training["held_out_blank"] = count_held_out(
+            cycle,
+            _without_pixels(bundle.policy(), len(contract.observation_names)),
+            config.evaluation.blank_episodes,
+        )
+        (folder / "evaluation" / "held_out_blank.json").write_text(
+            json.dumps(training["held_out_blank"], indent=2)
+        )
+    env.close()
     write_bundle(
         folder / "bundle",
         model=onnx,
         contract=contract,
-        card=write_card(config, world, figures, training),
+        card=write_card(config, world, figures, training, contract),
         key=key,
         training=training,
         versions=versions(),
-        name=_policy_name(config.environment),
+        name=_policy_name(config),
     )
     if config.evaluation.suite:
         _judge(folder, config.evaluation.suite, config.guard)
@@ -127,6 +146,7 @@ def write_card(
     environment: EnvironmentConfig,
     figures: dict[str, Any],
     training: dict[str, Any],
+    contract: PolicyContract,
 ) -> str:
     """Return the model card as Markdown; every figure comes from the run."""
     low, high = figures["safe_success_interval_95"]
@@ -164,6 +184,7 @@ def write_card(
         "|---|---|---|",
         *groups,
         "",
+        *_sight_lines(training, contract),
         "## How it was trained",
         "",
         f"- {config.algorithm} for {training['steps']} steps with guard {config.guard}, "
@@ -179,17 +200,64 @@ def write_card(
         "- All figures are from simulation: screening, not a measurement on people.",
         "- Other robots, tools, scenes and groups of people than those above are out of",
         "  scope; so is any use without a stop within reach of the people concerned.",
-        "- It knows of people what trackers say; what they miss it cannot avoid.",
+        "- It knows of people what "
+        + ("images show" if contract.images else "trackers say")
+        + "; what they miss it cannot avoid.",
         "- Not tested: the wide distribution, faults and misuse (suites do that).",
         "",
     ]
     return "\n".join(lines)
 
 
-def _policy_name(environment: str) -> str:
-    """Return the name of an environment's policy: physai/CareFeeding-v0, care_feeding."""
-    bare = environment.rsplit("/", 1)[-1].split("-v", 1)[0]
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", bare).lower()
+def _sight_lines(training: dict[str, Any], contract: PolicyContract) -> list[str]:
+    """Return what a card says of a policy from images; nothing for one without."""
+    if not contract.images:
+        return []
+    shown = ", ".join(
+        f"`{i.name}` ({i.height} x {i.width} x {i.channels})" for i in contract.images
+    )
+    lines = [
+        "## What it sees",
+        "",
+        f"Images {shown} in place of what trackers of people and things give,",
+        "and these entries: " + ", ".join(contract.observation_names) + ".",
+        "What its actions mean, and the guard, rest on the trackers as ever.",
+        "",
+    ]
+    blank = training.get("held_out_blank")
+    if blank:
+        low, high = blank["safe_success_interval_95"]
+        table = blank["table"]
+        lines += [
+            f"With every pixel 0, {blank['episodes']} episodes of the same scenarios: safe "
+            f"success {blank['safe_success']:.1%}",
+            f"(95 % {low:.1%} to {high:.1%}), safe failure {table['safe_failure']}, "
+            f"unsafe success {table['unsafe_success']}, unsafe failure "
+            f"{table['unsafe_failure']}.",
+            "",
+        ]
+    return lines
+
+
+def _policy_name(config: TrainConfig) -> str:
+    """Return the name of a policy: physai/CareFeeding-v0, care_feeding.
+
+    One that sees another observation than the usual one says which.
+    """
+    bare = config.environment.rsplit("/", 1)[-1].split("-v", 1)[0]
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", bare).lower()
+    return name if config.observation == "state" else f"{name}_{config.observation}"
+
+
+def _without_pixels(policy: Policy, named: int) -> Policy:
+    """Return a policy whose images are all 0."""
+
+    def act(observation: FloatArray) -> FloatArray:
+        seen = observation.copy()
+        seen[named:] = 0.0
+        return policy.act(seen)
+
+    return FunctionPolicy(act, policy.reset)
 
 
 def _observations(env: Any, count: int) -> npt.NDArray[np.float32]:
@@ -217,6 +285,8 @@ def _contract(config: TrainConfig, env: Any) -> PolicyContract:
         environment=config.environment,
         observation_names=tuple(world.observation_names),
         action_names=tuple(world.action_names),
+        observation=config.observation,
+        images=tuple(world.images),
         control_hz=float(world.environment.control_hz),
         digests={
             "environment": world.environment.digest,

@@ -37,6 +37,7 @@ from physai import config as configuration
 from physai import content
 from physai.errors import ConfigError, ContentError, PhysaiError, RefusedError, suggest
 from physai.evaluation.suite import load_suite
+from physai.policy.policy import ImageEntry
 from physai.provenance import environment_record
 from physai.randomness import derive_seed
 from physai.tasks import registry
@@ -50,7 +51,9 @@ from physai.training.checkpoint import (
 from physai.training.config import TrainConfig, read_training, with_schedules
 from physai.training.curves import draw_curves
 from physai.training.finish import finish_run
+from physai.training.keypoints import KeypointExtractor
 from physai.training.lagrangian import constrained
+from physai.training.normalization import normalized
 from physai.training.vector import SharedVectorEnv
 
 __all__ = ["algorithms", "load_config", "train"]
@@ -245,7 +248,9 @@ def _environment(
     config: TrainConfig, rank: int
 ) -> Callable[[], gymnasium.Env[Any, Any]]:
     def make() -> gymnasium.Env[Any, Any]:
-        env = registry.make(config.environment, guard=config.guard)
+        env = registry.make(
+            config.environment, guard=config.guard, observation=config.observation
+        )
         env.reset(seed=derive_seed(config.seed, "environment", rank))
         return env
 
@@ -269,8 +274,12 @@ def _make_vector(config: TrainConfig) -> tuple[VecEnv, VecNormalize | None]:
     if not (config.normalize_observation or config.normalize_reward):
         return vector, None
     gamma = float(config.hyperparameters.get("gamma", 0.99))
-    normalizer = VecNormalize(
+    named = None
+    if config.observation == "rgbd":
+        named = len(vector.get_attr("observation_names", 0)[0])
+    normalizer = normalized(
         vector,
+        named,
         norm_obs=config.normalize_observation,
         norm_reward=config.normalize_reward,
         gamma=gamma,
@@ -284,6 +293,17 @@ def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgori
         policy_kwargs["activation_fn"] = getattr(
             torch.nn, policy_kwargs["activation_fn"]
         )
+    if policy_kwargs.get("features_extractor_class") == "KeypointExtractor":
+        if config.observation != "rgbd":
+            raise ConfigError(
+                "policy_kwargs.features_extractor_class: KeypointExtractor needs "
+                "observation: rgbd"
+            )
+        given = dict(policy_kwargs.get("features_extractor_kwargs", {}))
+        given["named"] = len(vector.get_attr("observation_names", 0)[0])
+        given["images"] = vector.get_attr("images", 0)[0]
+        policy_kwargs["features_extractor_class"] = KeypointExtractor
+        policy_kwargs["features_extractor_kwargs"] = given
     if config.device == "cuda" and not torch.cuda.is_available():
         raise RefusedError(
             "device cuda was asked for, but no CUDA device is present; "
@@ -312,6 +332,12 @@ def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgori
         ) from error
 
 
+def _layout(env: gymnasium.Env[Any, Any]) -> tuple[int, tuple[ImageEntry, ...]]:
+    """Return how many named entries an observation has, and the images after them."""
+    world: Any = env.unwrapped
+    return len(world.observation_names), world.images
+
+
 def _demonstrate(
     config: TrainConfig, model: BaseAlgorithm, normalizer: VecNormalize | None
 ) -> dict[str, Any]:
@@ -319,8 +345,11 @@ def _demonstrate(
     plan = config.demonstrations
     if plan.episodes == 0:
         return {}
-    env = registry.make(config.environment, guard=config.guard)
-    data = demonstration.Demonstrations()
+    env = registry.make(
+        config.environment, guard=config.guard, observation=config.observation
+    )
+    named, images = _layout(env)
+    data = demonstration.Demonstrations(named, images, plan.keep_every)
     total = plan.episodes + plan.dagger_rounds * plan.dagger_episodes
     errors = []
 

@@ -396,7 +396,8 @@ def _size(facts: Mapping[str, Any]) -> int | None:
     """Return how many numbers an observation has: named entries and pixels."""
     if not facts:
         return None
-    return len(facts["observation_names"]) + sum(i.size for i in facts["images"])
+    pixels = sum(int(image.size) for image in facts["images"])
+    return len(facts["observation_names"]) + pixels
 
 
 def _is_sb3(path: Path) -> bool:

@@ -17,16 +17,13 @@ from physai import content
 from physai.evaluation import run_suite
 from physai.evaluation.held_out import count_held_out
 from physai.policy.bundle import write_bundle
-from physai.policy.policy import (
-    FloatArray,
-    FunctionPolicy,
-    Policy,
-    PolicyContract,
-)
+from physai.policy.policy import Policy, PolicyContract
 from physai.provenance import git_revision, versions
 from physai.record.signature import SigningKey, create_key, list_keys, load_key
 from physai.tasks import registry
+from physai.tasks.cycle import Cycle
 from physai.tasks.environment import EnvironmentConfig
+from physai.tasks.image_observation import ImageObservation
 from physai.training.config import TrainConfig
 from physai.training.export import check_parity, export_onnx
 
@@ -107,11 +104,7 @@ def finish_run(
     (folder / "evaluation" / "held_out.json").write_text(json.dumps(figures, indent=2))
     training["held_out"] = figures
     if contract.images and config.evaluation.blank_episodes:
-        training["held_out_blank"] = count_held_out(
-            cycle,
-            _without_pixels(bundle.policy(), len(contract.observation_names)),
-            config.evaluation.blank_episodes,
-        )
+        training["held_out_blank"] = _count_blank(config, bundle.policy())
         (folder / "evaluation" / "held_out_blank.json").write_text(
             json.dumps(training["held_out_blank"], indent=2)
         )
@@ -249,15 +242,16 @@ def _policy_name(config: TrainConfig) -> str:
     return name if config.observation == "state" else f"{name}_{config.observation}"
 
 
-def _without_pixels(policy: Policy, named: int) -> Policy:
-    """Return a policy whose images are all 0."""
-
-    def act(observation: FloatArray) -> FloatArray:
-        seen = observation.copy()
-        seen[named:] = 0.0
-        return policy.act(seen)
-
-    return FunctionPolicy(act, policy.reset)
+def _count_blank(config: TrainConfig, policy: Policy) -> dict[str, Any]:
+    """Run held-out episodes in which every pixel is 0: the cameras stay off."""
+    seeing = registry.make_cycle(config.environment, guard=config.guard)
+    task, cameras = seeing.task, seeing.environment.plant.cameras
+    sight = ImageObservation(task.spaces(), cameras)
+    cycle = Cycle(seeing.plant, task, seeing.mode, sight)
+    try:
+        return count_held_out(cycle, policy, config.evaluation.blank_episodes)
+    finally:
+        cycle.close()
 
 
 def _observations(env: Any, count: int) -> npt.NDArray[np.float32]:

@@ -5,6 +5,9 @@ is, and its mean place in the picture is a point with a precision below one pixe
 grid of features of the same size has not (Levine, Finn, Darrell and Abbeel 2016; Finn et
 al. 2016). How strong and how far away the feature is comes from a second set of maps,
 averaged over the first.
+
+With targets, a further layer tells from the points what trackers would say
+(:mod:`physai.training.sight`), and that is all that the policy gets of the images.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ class KeypointExtractor(BaseFeaturesExtractor):
         channels: Maps of the first and of the second convolution.
         keypoints: Points per camera.
         depth_far_m: What is farther away counts as so far.
+        targets: What is told from the points; 0 gives the policy the points.
     """
 
     def __init__(
@@ -41,30 +45,56 @@ class KeypointExtractor(BaseFeaturesExtractor):
         channels: tuple[int, int] = (12, 24),
         keypoints: int = 16,
         depth_far_m: float = 2.0,
+        targets: int = 0,
     ) -> None:
         cameras = len(images) // 2
-        super().__init__(observation_space, named + 4 * keypoints * cameras)
+        points = 4 * keypoints * cameras
+        super().__init__(observation_space, named + (targets or points))
         self.named, self.images = named, tuple(images)
+        self.taught = targets > 0
         self.depth_far_m = depth_far_m
         self.eyes = torch.nn.ModuleList(
             _Eye(images[2 * k], channels, keypoints) for k in range(cameras)
         )
+        self.tell: torch.nn.Module = torch.nn.Identity()
+        if targets:
+            self.tell = torch.nn.Sequential(
+                torch.nn.Linear(points, 64),
+                torch.nn.Tanh(),
+                torch.nn.Linear(64, targets),
+            )
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """Return (b, f) features of (b, o) observations."""
-        parts, start = [observations[:, : self.named]], self.named
-        pictures = []
+        """Return (b, f) features of (b, o) observations.
+
+        What are features already pass: a sight that has been learned is asked once per
+        image (:mod:`physai.training.sight`).
+        """
+        if observations.shape[1] == self.features_dim:
+            return observations
+        seen = self.see(observations[:, self.named :])
+        if self.taught:
+            # No reward and no imitation teaches it anything else.
+            seen = seen.detach()
+        return torch.cat([observations[:, : self.named], seen], dim=1)
+
+    def see(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return (b, f - named) features of (b, o - named) pixels from 0 to 1."""
+        start, pictures = 0, []
         for image in self.images:
-            flat = observations[:, start : start + image.size]
+            flat = pixels[:, start : start + image.size]
             rows = flat.reshape(-1, image.height, image.width, image.channels)
             picture = rows.permute(0, 3, 1, 2)
             if image.unit == "m":
                 picture = (picture * (image.high / self.depth_far_m)).clamp(max=1.0)
             pictures.append(picture)
             start += image.size
-        for k, eye in enumerate(self.eyes):
-            parts.append(eye(torch.cat(pictures[2 * k : 2 * k + 2], dim=1)))
-        return torch.cat(parts, dim=1)
+        points = [
+            eye(torch.cat(pictures[2 * k : 2 * k + 2], dim=1))
+            for k, eye in enumerate(self.eyes)
+        ]
+        told: torch.Tensor = self.tell(torch.cat(points, dim=1))
+        return told
 
 
 class _Eye(torch.nn.Module):

@@ -62,5 +62,8 @@ def normalized(vector: VecEnv, named: int | None, **arguments: Any) -> VecNormal
     normalizer = VecNormalize(vector, **arguments)
     if named is not None:
         high = np.asarray(vector.observation_space.high)  # type: ignore[attr-defined]
-        normalizer.obs_rms = PixelStatistics(named, high, normalizer.epsilon)
+        # Declared as what a dictionary of observations has; this is a vector.
+        normalizer.obs_rms = PixelStatistics(  # type: ignore[assignment]
+            named, high, normalizer.epsilon
+        )
     return normalizer

@@ -54,6 +54,7 @@ from physai.training.finish import finish_run
 from physai.training.keypoints import KeypointExtractor
 from physai.training.lagrangian import constrained
 from physai.training.normalization import normalized
+from physai.training.sight import learn_to_see, target_places
 from physai.training.vector import SharedVectorEnv
 
 __all__ = ["algorithms", "load_config", "train"]
@@ -302,6 +303,8 @@ def _make_model(config: TrainConfig, vector: VecEnv, folder: Path) -> BaseAlgori
         given = dict(policy_kwargs.get("features_extractor_kwargs", {}))
         given["named"] = len(vector.get_attr("observation_names", 0)[0])
         given["images"] = vector.get_attr("images", 0)[0]
+        sight = config.demonstrations.sight
+        given["targets"] = len(sight.targets) if sight else 0
         policy_kwargs["features_extractor_class"] = KeypointExtractor
         policy_kwargs["features_extractor_kwargs"] = given
     if config.device == "cuda" and not torch.cuda.is_available():
@@ -349,7 +352,9 @@ def _demonstrate(
         config.environment, guard=config.guard, observation=config.observation
     )
     named, images = _layout(env)
-    data = demonstration.Demonstrations(named, images, plan.keep_every)
+    told = target_places(env, plan.sight) if plan.sight else ()
+    data = demonstration.Demonstrations(named, images, plan.keep_every, told)
+    seen: dict[str, float] = {}
     total = plan.episodes + plan.dagger_rounds * plan.dagger_episodes
     errors = []
 
@@ -370,6 +375,8 @@ def _demonstrate(
             data,
             progress=lambda _: bar.update() or None,
         )
+        if plan.sight is not None:
+            seen = learn_to_see(env, model, data, plan.sight, config.seed)
         errors.append(demonstration.fit(model, normalizer, data, plan, config.seed))
         for turn in range(plan.dagger_rounds):
             demonstration.collect(
@@ -387,6 +394,7 @@ def _demonstrate(
         "samples": len(data),
         "episodes": total,
         "errors": errors,
+        **({"sight_errors": seen} if seen else {}),
         "expert_success": float(np.mean(data.successes[: plan.episodes])),
         "policy_success": float(np.mean(data.successes[-plan.dagger_episodes :])),
     }

@@ -118,7 +118,7 @@ def test_a_keypoint_follows_a_bright_spot() -> None:
     x, y = spots(256)
     with torch.no_grad():
         off = (head(net(x)) - y).abs().mean()
-    assert net(x).shape == (256, NAMED + 16) and off < 0.3
+    assert net(x).shape == (256, NAMED + 16) and off < 0.5
 
 
 @pytest.mark.parametrize(

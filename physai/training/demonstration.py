@@ -204,11 +204,11 @@ def fit(
 
     def batch(rows: npt.NDArray[np.int64]) -> torch.Tensor:
         parts = [observations[rows], *(block[rows] for block in blocks)]
-        if data.told_of_images and normalizer is not None:
+        if normalizer is not None and data.told_of_images:
             parts[0] = _scaled(normalizer, parts[0])
-        flat = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        raw = normalizer is None or data.told_of_images
-        seen = flat if raw else normalizer.normalize_obs(flat)
+        seen: Any = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        if normalizer is not None and not data.told_of_images:
+            seen = normalizer.normalize_obs(seen)
         return torch.as_tensor(np.asarray(seen, dtype=np.float32), device=device)
 
     optimizer = torch.optim.Adam(policy.parameters(), lr=config.learning_rate)

@@ -105,9 +105,9 @@ def _register_run(commands: Any) -> None:
     parser.add_argument("--guard", default="on", choices=("on", "observe", "off"))
     parser.add_argument(
         "--observation",
-        default="state",
-        choices=("state", "tags"),
-        help="where object poses come from: a modelled tracker, or tags in images",
+        choices=("state", "rgbd", "tags"),
+        help="what the policy is shown: tracked positions, camera images in their "
+        "place, or object poses from tags in images; default: what it was made for",
     )
     parser.add_argument("--episodes", type=count, default=1, metavar="N")
     parser.add_argument(
@@ -227,7 +227,7 @@ def run(options: argparse.Namespace) -> int:
     if options.plant == "bullet":
         need_simulator("a simulated run")
     from physai.evaluation.arm import episode_header
-    from physai.policy.adapters import load_policy
+    from physai.policy.adapters import load_policy, observation_of
     from physai.record.episode import EpisodeWriter
     from physai.runtime.loop import run_loop
     from physai.tasks import registry
@@ -237,11 +237,12 @@ def run(options: argparse.Namespace) -> int:
             "a robot is watched and nothing is sent to it: physai deploy moves one",
             file=sys.stderr,
         )
+    observation = options.observation or observation_of(options.policy)
     cycle = registry.make_cycle(
         options.env,
         plant=options.plant,
         guard=options.guard,
-        observation=options.observation,
+        observation=observation,
     )
     log = check_writable(options.log, "--log") if options.log else None
     rows: list[dict[str, Any]] = []
@@ -267,7 +268,7 @@ def run(options: argparse.Namespace) -> int:
             writer = (
                 EpisodeWriter(
                     log / f"episode_{scenario.seed}.parquet",
-                    episode_header(cycle, scenario, observation=options.observation),
+                    episode_header(cycle, scenario, observation=observation),
                 )
                 if log
                 else None

@@ -54,12 +54,16 @@ class Arm:
     """
 
     def __init__(self, job: Job) -> None:
-        from physai.policy.adapters import SCRIPTED
+        from physai.policy.adapters import SCRIPTED, observation_of
         from physai.tasks import registry
 
         self.job = job
         self.cycle = registry.make_cycle(
-            job.suite.environment, job.plant, job.guard, **dict(job.plant_arguments)
+            job.suite.environment,
+            job.plant,
+            job.guard,
+            observation_of(job.policy),
+            **dict(job.plant_arguments),
         )
         self._scripted = job.policy in SCRIPTED
         self.policy = self._load(0)
@@ -186,6 +190,7 @@ def episode_header(cycle: Cycle, scenario: Scenario, **facts: Any) -> dict[str, 
             "robot": cycle.task.robot.digest,
             "guard": spec.digest,
         },
+        **({"observation": "rgbd"} if cycle.spaces.images else {}),
         **facts,
     }
 

@@ -38,6 +38,7 @@ class HeldOut:
         distribution: One of the environment's.
         observation: ``state`` or another that the environment offers.
         trust: Load a bundle that no trusted key has signed, such as one just made.
+        dark: Of ``rgbd``: the cameras stay off, so that every pixel is 0.
     """
 
     environment: str
@@ -46,6 +47,7 @@ class HeldOut:
     distribution: str = "test"
     observation: str = "state"
     trust: bool = False
+    dark: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,12 @@ def _work(episode: int) -> _Counted:
     asked: HeldOut = _WORKER["asked"]
     # Not in the initializer, whose errors reach nobody.
     if "cycle" not in _WORKER:
-        _WORKER["cycle"] = registry.make_cycle(
-            asked.environment, guard=asked.guard, observation=asked.observation
+        _WORKER["cycle"] = (
+            _in_the_dark(asked)
+            if asked.dark
+            else registry.make_cycle(
+                asked.environment, guard=asked.guard, observation=asked.observation
+            )
         )
     cycle: Cycle = _WORKER["cycle"]
     if asked.policy in SCRIPTED:
@@ -160,6 +166,18 @@ def _work(episode: int) -> _Counted:
             _WORKER["policy"] = load_policy(asked.policy, cycle, asked.trust)
         policy = _WORKER["policy"]
     return _run(cycle, policy, asked.distribution, episode)
+
+
+def _in_the_dark(asked: HeldOut) -> Cycle:
+    """Make a cycle whose observation has images, from cameras that are off."""
+    from physai.tasks import registry
+    from physai.tasks.cycle import Cycle
+    from physai.tasks.image_observation import ImageObservation
+
+    blind = registry.make_cycle(asked.environment, guard=asked.guard)
+    cameras = blind.environment.plant.cameras
+    sight = ImageObservation(blind.task.spaces(), cameras)
+    return Cycle(blind.plant, blind.task, blind.mode, sight)
 
 
 def _told(

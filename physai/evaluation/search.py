@@ -24,7 +24,7 @@ from physai.errors import ContractError, MissingExtraError, RecordError
 from physai.evaluation.arm import episode_header
 from physai.evaluation.search_space import SearchSpace
 from physai.evaluation.suite import SuiteConfig, check_suite, load_suite, template_of
-from physai.policy.adapters import load_policy
+from physai.policy.adapters import load_policy, observation_of
 from physai.provenance import environment_record
 from physai.randomness import derive_seed
 from physai.record.episode import EpisodeWriter
@@ -114,7 +114,9 @@ def search(
             f"{config.id} has {len(config.cases)} cases: the budget must be at least "
             "one episode for each"
         )
-    cycle = registry.make_cycle(config.environment, plant=plant, guard=guard)
+    cycle = registry.make_cycle(
+        config.environment, plant, guard, observation_of(policy)
+    )
     try:
         environment = cycle.environment
         check_suite(config, environment)

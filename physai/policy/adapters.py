@@ -40,7 +40,13 @@ from physai.policy.policy import (
 from physai.policy.remote import RemotePolicy
 from physai.record.signature import PublicKey
 
-__all__ = ["SCRIPTED", "LoadedPolicy", "load_policy", "open_bundle"]
+__all__ = [
+    "SCRIPTED",
+    "LoadedPolicy",
+    "load_policy",
+    "observation_of",
+    "open_bundle",
+]
 
 SCRIPTED = ("expert", "random", "random_white", "zero", "adversary")
 """Names that are asked of the environment."""
@@ -148,6 +154,29 @@ def open_bundle(
     return read_bundle(path, trusted, require_signature=require_signature)
 
 
+def observation_of(spec: str | Path) -> str:
+    """Return the mode of observation that a policy was made for.
+
+    What has no contract before it is loaded counts as ``state``.
+
+    Args:
+        spec: As for :func:`load_policy`, which still has to load and check it.
+
+    Raises:
+        PhysaiError: If a bundle or a contract cannot be read or was altered.
+    """
+    text = str(spec)
+    path = None if text in SCRIPTED or "://" in text else _path(text)
+    if path is None:
+        return "state"
+    if path.suffix in (".onnx", ".pt"):
+        found = path.with_suffix(".json").is_file()
+        return _with_contract(path)[0].observation if found else "state"
+    if path.is_file() and _is_sb3(path):
+        return "state"
+    return open_bundle(path, require_signature=False).contract.observation
+
+
 def _path(text: str) -> Path | None:
     """Return a path that exists, else the content of that name, else None."""
     path = Path(text)
@@ -164,7 +193,7 @@ def _from_bundle(bundle: Bundle, world: Any) -> LoadedPolicy:
         bundle.policy(),
         name=bundle.name,
         digest=bundle.policy_digest,
-        observation_size=len(bundle.contract.observation_names),
+        observation_size=bundle.contract.observation_size,
         action_size=len(bundle.contract.action_names),
         bundle=bundle,
     )
@@ -196,7 +225,7 @@ def _torchscript(path: Path, world: Any, trust: bool) -> LoadedPolicy:
         load(path, contract),
         name=path.stem,
         digest=policy_digest(model, contract),
-        observation_size=len(contract.observation_names),
+        observation_size=contract.observation_size,
         action_size=len(contract.action_names),
     )
 
@@ -248,7 +277,7 @@ def _sb3(path: Path, world: Any, trust: bool) -> LoadedPolicy:
     facts = _facts(world)
     policy = _named(_SB3_LOADER, "a Stable-Baselines3 file")(
         path,
-        len(facts["observation_names"]) if facts else None,
+        _size(facts),
         len(facts["action_names"]) if facts else None,
     )
     return _sized(policy, world, path.stem, digest_file(path))
@@ -336,7 +365,7 @@ def _sized(policy: Policy, world: Any, name: str, digest: str) -> LoadedPolicy:
         policy,
         name=name,
         digest=digest,
-        observation_size=len(facts["observation_names"]) if facts else None,
+        observation_size=_size(facts),
         action_size=len(facts["action_names"]) if facts else None,
     )
 
@@ -355,11 +384,20 @@ def _facts(world: Any) -> dict[str, Any]:
     return {
         "observation_names": tuple(spaces.observation_names),
         "action_names": tuple(spaces.action_names),
+        "images": tuple(getattr(spaces, "images", ())),
         "control_hz": float(world.environment.control_hz),
         # The guard may be a stricter one than in training; who evaluates or deploys
         # compares its digest with the evidence, not with the contract.
         "digests": {},
     }
+
+
+def _size(facts: Mapping[str, Any]) -> int | None:
+    """Return how many numbers an observation has: named entries and pixels."""
+    if not facts:
+        return None
+    pixels = sum(int(image.size) for image in facts["images"])
+    return len(facts["observation_names"]) + pixels
 
 
 def _is_sb3(path: Path) -> bool:

@@ -111,6 +111,7 @@ class Bundle:
             "manifest_digest": self.manifest_digest,
             "environment": self.contract.environment,
             "control_hz": self.contract.control_hz,
+            "observation": self.contract.observation,
             "digests": dict(self.contract.digests),
             "stage": self.manifest.stage,
             "evidence": len(self.manifest.evidence),

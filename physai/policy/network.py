@@ -59,7 +59,7 @@ class OnnxPolicy:
             names.append(node.name)
             sizes.append(shape[1])
         if contract is not None:
-            promised = [len(contract.observation_names), len(contract.action_names)]
+            promised = [contract.observation_size, len(contract.action_names)]
             if sizes != promised:
                 raise BundleError(
                     f"{origin}: the model maps {sizes[0]} numbers to {sizes[1]}, its "

@@ -21,6 +21,7 @@ __all__ = [
     "CheckedPolicy",
     "FloatArray",
     "FunctionPolicy",
+    "ImageEntry",
     "Policy",
     "PolicyContract",
     "check_fits",
@@ -29,6 +30,8 @@ __all__ = [
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 CONTRACT_SCHEMA = "physai/policy-contract/1"
+
+_MODES = ("state", "rgbd")
 
 
 @runtime_checkable
@@ -51,11 +54,40 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """A block of pixels in a flat observation, row by row, channels last.
+
+    Attributes:
+        name: Camera and kind, such as ``side.rgb``.
+        height: Rows.
+        width: Columns.
+        channels: Values of a pixel.
+        unit: Of a value: ``1`` for colours from 0 to 255, ``m`` for depth (0 where none
+            was measured).
+        high: Largest value; the least is 0.
+    """
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    unit: str
+    high: float
+
+    @property
+    def size(self) -> int:
+        """Entries of the flat observation that it takes."""
+        return self.height * self.width * self.channels
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyContract:
     """What a policy was made for; part of a bundle's manifest.
 
     The policy takes observation entries and gives action entries as the environment
     does; unit and scale say what they mean: entry times scale is the value in the unit.
+    In the mode ``rgbd`` the named entries are followed by the pixels of the images, in
+    their order.
 
     Attributes:
         environment: Environment id, such as ``physai/CareFeeding-v0``.
@@ -67,6 +99,8 @@ class PolicyContract:
         observation_scale: What one stands for in that unit; left out, all are 1.
         action_units: As for the observation.
         action_scale: As for the observation.
+        observation: Mode of the environment's observation: ``state`` or ``rgbd``.
+        images: Of the mode ``rgbd``, what follows the named entries.
     """
 
     environment: str
@@ -78,8 +112,17 @@ class PolicyContract:
     observation_scale: tuple[float, ...] = ()
     action_units: tuple[str, ...] = ()
     action_scale: tuple[float, ...] = ()
+    observation: str = "state"
+    images: tuple[ImageEntry, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.observation not in _MODES or (self.observation == "rgbd") != bool(
+            self.images
+        ):
+            raise ContractError(
+                f'contract: the observation is "{self.observation}" with '
+                f'{len(self.images)} images; valid: "state" without, "rgbd" with some'
+            )
         for kind in ("observation", "action"):
             size = len(getattr(self, f"{kind}_names"))
             if not size:
@@ -99,9 +142,20 @@ class PolicyContract:
         if not (np.isfinite(self.control_hz) and self.control_hz > 0):
             raise ContractError("contract: control_hz must be a number above 0")
 
+    @property
+    def observation_size(self) -> int:
+        """Numbers in the flat observation: named entries and pixels."""
+        return len(self.observation_names) + sum(i.size for i in self.images)
+
     def to_json(self) -> dict[str, Any]:
-        """Return the contract as JSON values."""
+        """Return the contract as JSON values.
+
+        Mode and images are written where there are images, so that contracts without
+        keep the digest that they had before there were any.
+        """
         value = asdict(self)
+        if not self.images:
+            del value["observation"], value["images"]
         value = {k: list(v) if isinstance(v, tuple) else v for k, v in value.items()}
         return {"schema": CONTRACT_SCHEMA, **value, "digests": dict(self.digests)}
 
@@ -121,11 +175,15 @@ class PolicyContract:
                 f'{origin}: the contract has the schema "{schema}", this version '
                 f'reads "{CONTRACT_SCHEMA}"'
             )
+        given.setdefault("observation", "state")
+        given.setdefault("images", ())
         names = {each.name for each in fields(cls)}
         if set(given) != names:
             wrong = sorted(set(given) ^ names)
             raise ContractError(f"{origin}: missing or unknown keys: {wrong}")
         try:
+            given["observation"] = _text(given["observation"])
+            given["images"] = tuple(map(_image, given["images"]))
             for name in names:
                 if name.endswith(("_names", "_units")):
                     given[name] = tuple(map(_text, given[name]))
@@ -148,6 +206,7 @@ def check_fits(
     observation_names: tuple[str, ...],
     action_names: tuple[str, ...],
     control_hz: float,
+    images: tuple[ImageEntry, ...] = (),
     digests: Mapping[str, str] | None = None,
     origin: str = "the policy",
 ) -> None:
@@ -158,6 +217,7 @@ def check_fits(
         observation_names: The environment's, in order.
         action_names: The environment's, in order.
         control_hz: The rate of the loop [Hz].
+        images: The environment's, in order.
         digests: Digests that must agree where both sides name them; None checks
             none of them.
         origin: The policy, for the sentence.
@@ -165,6 +225,23 @@ def check_fits(
     Raises:
         ContractError: Naming the first difference.
     """
+    if bool(contract.images) != bool(images):
+        here = "rgbd" if images else "state"
+        raise ContractError(
+            f'{origin}: was made for the observation "{contract.observation}", here it '
+            f'is "{here}"; use observation="{contract.observation}"'
+        )
+    for own, given in zip(contract.images, images, strict=False):
+        if own != given:
+            raise ContractError(
+                f"{origin}: {_image_text(own)} in its contract, {_image_text(given)} in "
+                "the environment"
+            )
+    if len(contract.images) != len(images):
+        raise ContractError(
+            f"{origin}: was made for {len(contract.images)} images, the environment has "
+            f"{len(images)}"
+        )
     for kind, ours, theirs in (
         ("observation", contract.observation_names, observation_names),
         ("action", contract.action_names, action_names),
@@ -293,6 +370,25 @@ def _first_difference(kind: str, ours: tuple[str, ...], theirs: tuple[str, ...])
     return (
         f'{kind} entry {place} is "{ours[place]}" in its contract and '
         f'"{theirs[place]}" in the environment'
+    )
+
+
+def _image(value: Any) -> ImageEntry:
+    """Read an image of a contract; TypeError or ValueError if it is none."""
+    image = ImageEntry(**dict(value))
+    sides = (image.height, image.width, image.channels)
+    if not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f"{image.name}: sides and channels must be whole numbers")
+    if not (np.isfinite(float(image.high)) and image.high > 0):
+        raise ValueError(f"{image.name}: high must be above 0")
+    _text(image.name), _text(image.unit)
+    return image
+
+
+def _image_text(image: ImageEntry) -> str:
+    return (
+        f"{image.name} of {image.height} x {image.width} x {image.channels} up to "
+        f"{image.high:g}"
     )
 
 

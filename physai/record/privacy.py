@@ -50,6 +50,7 @@ HEADER_FIELDS = frozenset(
         "hardware",
         "hazard",
         "kind",
+        "observation",
         "observation_names",
         "plant",
         "policy",

@@ -19,7 +19,7 @@ from physai.body.person import SEGMENT_COUNT
 from physai.content import digest_file
 from physai.errors import LinkError, PhysaiError, RefusedError
 from physai.plant.ros import RosPlant
-from physai.policy.adapters import LoadedPolicy, load_policy
+from physai.policy.adapters import LoadedPolicy, load_policy, observation_of
 from physai.provenance import environment_record
 from physai.record.episode import EpisodeWriter, StepRecord
 from physai.record.ledger import Ledger, verify_ledger
@@ -88,7 +88,7 @@ def deploy(
     environment = registry.load_environment(profile.environment)
     out.mkdir(parents=True, exist_ok=True)
     cycle = registry.make_cycle(
-        environment, plant="ros", guard="on", hardware=profile, url=url
+        environment, "ros", "on", observation_of(policy), hardware=profile, url=url
     )
     try:
         loaded = load_policy(policy, env=cycle, trust=trust, seed=seed)

@@ -27,6 +27,7 @@ from physai.types import Action, Array, Command, Decision, State, Truth
 
 if TYPE_CHECKING:
     from physai.policy.policy import Policy
+    from physai.tasks.image_observation import ImageObservation
 
 __all__ = ["Cycle", "GuardMode"]
 
@@ -64,6 +65,7 @@ class Cycle:
         plant: The plant.
         task: The task.
         mode: What becomes of the guard's answer.
+        sight: Puts the plant's images into the observation; None shows none.
 
     Attributes:
         spec: The compiled safety specification: guard, cost and scorer share it.
@@ -71,17 +73,24 @@ class Cycle:
         scorer: The same specification's view of the truth.
         state: What the plant last said.
         truth: What really was then; None where the plant has none.
+        spaces: Of action and observation, with images where they are shown.
         observation: What the policy is shown next.
         steps: Control steps since reset.
     """
 
     def __init__(
-        self, plant: Plant, task: Task, mode: GuardMode = GuardMode.ON
+        self,
+        plant: Plant,
+        task: Task,
+        mode: GuardMode = GuardMode.ON,
+        sight: ImageObservation | None = None,
     ) -> None:
         environment = task.environment
         self.plant, self.task, self.mode = plant, task, mode
         self.environment = environment
-        self.spaces = task.spaces()
+        self._sight = sight
+        self.spaces = task.spaces() if sight is None else sight.spaces
+        self._named = len(self.spaces.observation_names)
         self.spec = compile_spec(
             load_spec(environment.safety),
             task.robot,
@@ -128,7 +137,7 @@ class Cycle:
         )
         self._potential = self.task.reward(truth, nothing).potential
         self.steps, self._ended, self._powered = 0, False, True
-        self.observation = self.task.observe(self.state)
+        self.observation = self._observe()
         return self.observation
 
     def step(self, action: npt.NDArray[Any]) -> StepRecord:
@@ -145,7 +154,8 @@ class Cycle:
                 guard stands behind it, or the episode is over.
         """
         given = self._checked(action)
-        shown, before = self.observation, self.state
+        # Camera images are no part of an episode (physai/record/privacy.py).
+        shown, before = self.observation[: self._named], self.state
         asked = self.task.decode(given, before)
         certified, decision = self._certify(before, asked)
         if decision.action is Action.STOP0 and self.mode is GuardMode.ON:
@@ -180,7 +190,7 @@ class Cycle:
         self.figures.update(truth, cost, decision.intervened)
         if self.mode is GuardMode.OFF:
             decision = _unguarded(margins)
-        self.observation = self.task.observe(self.state)
+        self.observation = self._observe()
         return self._record(
             given, asked, sent, decision, margins, reward, cost, outcome, shown, stopped
         )
@@ -235,6 +245,10 @@ class Cycle:
                 "the action is not finite, and no guard is on that would stop"
             )
         return given
+
+    def _observe(self) -> npt.NDArray[np.float32]:
+        seen = self.task.observe(self.state)
+        return seen if self._sight is None else self._sight.observe(self.state, seen)
 
     def _certify(self, state: State, asked: Command) -> tuple[Command, Decision]:
         if self.mode is GuardMode.OFF:

@@ -22,7 +22,7 @@ from physai.tasks import registry
 if TYPE_CHECKING:
     from physai.plant.plant import Plant
     from physai.plant.scenario import PlantConfig
-    from physai.policy.policy import Policy
+    from physai.policy.policy import ImageEntry, Policy
     from physai.record.episode import StepRecord
     from physai.robot.description import Robot
     from physai.tasks.cycle import Cycle
@@ -31,10 +31,8 @@ __all__ = ["PhysaiEnv"]
 
 FloatArray = npt.NDArray[np.float32]
 
-_OBSERVATIONS = ("state", "rgbd", "tags")
 
-
-class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
+class PhysaiEnv(EzPickle, gymnasium.Env[FloatArray, FloatArray]):
     """One person, one robot, one task.
 
     ``info`` always has ``cost`` (>= 0, of this step), ``episode_cost`` (so far),
@@ -48,12 +46,11 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
         environment: An id, a name below ``envs/`` or a YAML file.
         plant: Name of a plant, or a plant.
         guard: ``on``, ``observe`` or ``off``.
-        observation: ``state``, a flat vector; or ``rgbd``, a dictionary with ``state``
-            and, per camera of the plant, ``NAME.rgb`` (H, W, 3) uint8, ``NAME.depth``
-            (H, W, 1) float32 [m], 0 where none was measured, and ``NAME.segmentation``
-            (H, W, 1) uint8 (:mod:`physai.plant.labels`); or ``tags``, the flat vector
-            of ``state`` with the poses of objects from tags that cameras see
-            (:mod:`physai.plant.tag_vision`).
+        observation: ``state``; or ``rgbd``, images of the plant's cameras in place of
+            what trackers give (:mod:`physai.tasks.image_observation`); or ``tags``, as
+            ``state`` with the poses of objects from tags that cameras see
+            (:mod:`physai.plant.tag_vision`). All are flat; pixels follow the named
+            entries, and :attr:`images` says whose.
         render_mode: ``rgb_array``, ``human`` or None.
         scenario: Every episode is this one; None samples one per reset.
         distribution: Ranges that scenarios are sampled from: ``train``, ``test`` or
@@ -81,15 +78,13 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
         super().__init__(
             environment, plant, guard, observation, render_mode, scenario, distribution
         )
-        _choice("observation", observation, _OBSERVATIONS)
         modes = self.metadata["render_modes"]
         if render_mode is not None:
             _choice("render mode", render_mode, modes)
         self.environment = registry.load_environment(environment)
         _choice("distribution", distribution, self.environment.distributions)
-        source = "tags" if observation == "tags" else "state"
         self.cycle: Cycle = registry.make_cycle(
-            self.environment, plant, guard, observation=source
+            self.environment, plant, guard, observation=observation
         )
         self.render_mode = render_mode
         self.metadata = {
@@ -102,20 +97,22 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
         self._picture: Any = None
         self._closed = False
         given = self.cycle.spaces
-        self.observation_space: spaces.Space[Any] = spaces.Box(
+        self.observation_space = spaces.Box(
             given.observation_low, given.observation_high, dtype=np.float32
         )
-        self._sees = observation == "rgbd"
-        if self._sees:
-            self.observation_space = self._watch(self.observation_space)
         self.action_space = spaces.Box(
             -1.0, 1.0, (len(given.action_names),), dtype=np.float32
         )
 
     @property
     def observation_names(self) -> tuple[str, ...]:
-        """Name of every entry of the observation, with unit and frame."""
+        """Name of every entry of the observation but pixels, with unit and frame."""
         return self.cycle.spaces.observation_names
+
+    @property
+    def images(self) -> tuple[ImageEntry, ...]:
+        """Images whose pixels follow the named entries, in order."""
+        return self.cycle.spaces.images
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -129,7 +126,7 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    ) -> tuple[FloatArray, dict[str, Any]]:
         """Start an episode.
 
         Args:
@@ -145,7 +142,7 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
         self.cycle.reset(scenario)
         if self.render_mode == "human":
             self.render()
-        return self._observation(), {
+        return self.cycle.observation, {
             "cost": 0.0,
             "episode_cost": 0.0,
             "margins": np.ones(len(self.rule_names)),
@@ -153,7 +150,9 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
             "is_success": False,
         }
 
-    def step(self, action: FloatArray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: FloatArray
+    ) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
         """Do one control step.
 
         Returns:
@@ -176,7 +175,7 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
         if self.render_mode == "human":
             self.render()
         return (
-            self._observation(),
+            self.cycle.observation,
             record.reward,
             record.terminated,
             record.truncated,
@@ -249,40 +248,6 @@ class PhysaiEnv(EzPickle, gymnasium.Env[Any, FloatArray]):
         if self._picture is not None:
             self._picture.close()
         self.cycle.close()
-
-    def _watch(self, state: spaces.Space[Any]) -> spaces.Space[Any]:
-        """Switch the plant's cameras on and return the space of state and images."""
-        plant, cameras = self.cycle.plant, self.environment.plant.cameras
-        watch = getattr(plant, "watch", None)
-        if watch is None or not cameras:
-            raise ContractError(
-                f"{self.environment.id} has no camera on this plant; use "
-                'observation="state"'
-            )
-        watch()
-        found: dict[str, spaces.Space[Any]] = {"state": state}
-        for name, camera in cameras.items():
-            size = (camera.intrinsics.height_px, camera.intrinsics.width_px)
-            found[f"{name}.rgb"] = spaces.Box(0, 255, (*size, 3), dtype=np.uint8)
-            found[f"{name}.depth"] = spaces.Box(
-                0.0, camera.depth_range_m, (*size, 1), dtype=np.float32
-            )
-            found[f"{name}.segmentation"] = spaces.Box(
-                0, 63, (*size, 1), dtype=np.uint8
-            )
-        return spaces.Dict(found)
-
-    def _observation(self) -> Any:
-        if not self._sees:
-            return self.cycle.observation
-        found: dict[str, Any] = {"state": self.cycle.observation}
-        for name, image in (self.cycle.state.images or {}).items():
-            if name.endswith(".rgb"):
-                found[name] = image.copy()
-            else:
-                kind = np.float32 if name.endswith(".depth") else np.uint8
-                found[name] = image.astype(kind)[:, :, None]
-        return found
 
     def _choose(self, seed: int | None, options: Mapping[str, Any]) -> Scenario:
         unknown = [key for key in options if key != "scenario"]

@@ -29,13 +29,25 @@ __all__ = [
 Entry = tuple[str, float, float]
 
 
-def spaces_from(entries: Sequence[Entry], action_names: tuple[str, ...]) -> Spaces:
-    """Return the spaces of observation entries and of an action's names."""
+def spaces_from(
+    entries: Sequence[Entry],
+    action_names: tuple[str, ...],
+    tracked: Sequence[str] = (),
+) -> Spaces:
+    """Return the spaces of observation entries and of an action's names.
+
+    Args:
+        entries: In order.
+        action_names: In order.
+        tracked: Beginnings of the names of entries that trackers give.
+    """
+    names = tuple(name for name, _, _ in entries)
     return Spaces(
-        observation_names=tuple(name for name, _, _ in entries),
+        observation_names=names,
         observation_low=np.array([low for _, low, _ in entries], dtype=np.float32),
         observation_high=np.array([high for _, _, high in entries], dtype=np.float32),
         action_names=action_names,
+        tracked_names=frozenset(n for n in names if n.startswith(tuple(tracked))),
     )
 
 

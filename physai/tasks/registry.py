@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from physai.plant.plant import Plant
     from physai.tasks.cycle import Cycle
     from physai.tasks.environment import EnvironmentConfig
-    from physai.tasks.task import Task
+    from physai.tasks.task import Spaces, Task
 
 __all__ = [
     "ENVIRONMENTS",
+    "OBSERVATIONS",
     "PLANTS",
     "TASKS",
     "ids",
@@ -33,6 +34,7 @@ __all__ = [
     "make",
     "make_cycle",
     "make_task",
+    "observed_spaces",
     "register_all",
     "resolve",
 ]
@@ -70,6 +72,9 @@ PLANTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Plant name to its class."""
+
+OBSERVATIONS = ("state", "rgbd", "tags")
+"""What a policy may be shown; see :class:`physai.tasks.env.PhysaiEnv`."""
 
 _EXTRAS = {"pybullet": "sim", "cv2": "sim", "mujoco": "twin"}
 
@@ -169,12 +174,14 @@ def make_cycle(
         plant: ``bullet``, ``mujoco``, ``ros``, ``replay``, the name of an entry point in
             ``physai.plants``, or a plant.
         guard: ``on``, ``observe`` or ``off``.
-        observation: ``state``; or ``tags``, with object poses from tags in images.
+        observation: ``state``; ``tags``, with object poses from tags in images; or
+            ``rgbd``, images in place of what trackers give.
         **plant_arguments: Handed to the plant's class, such as ``url``.
 
     Raises:
         ContentError: If there is no such environment or plant.
-        ContractError: If poses are to come from tags, and there are none.
+        ContractError: If poses are to come from tags, or images are to be seen, and
+            there are none.
         MissingExtraError: If the plant's extra is not installed.
     """
     from physai.tasks.cycle import Cycle, GuardMode
@@ -185,28 +192,71 @@ def make_cycle(
         if isinstance(environment_id, str)
         else environment_id
     )
-    if observation not in ("state", "tags"):
-        valid = suggest(observation, ("state", "tags"))
+    if observation not in OBSERVATIONS:
+        valid = suggest(observation, OBSERVATIONS)
         raise ContractError(f'no observation "{observation}": {valid}')
     tagged = observation == "tags"
     if tagged and not (environment.plant.process or {}).get("tags"):
         raise ContractError(_no_tags(environment))
+    seeing = observation == "rgbd"
+    if seeing and not environment.plant.cameras:
+        raise ContractError(_no_camera(environment))
     task = make_task(environment)
     made: Any = plant
     if isinstance(plant, str):
         maker = resolve("plant", plant, PLANTS)
         if tagged and not hasattr(maker, "see_tags"):
             raise ContractError(_no_tags(environment))
+        if seeing and not hasattr(maker, "watch"):
+            raise ContractError(_no_camera(environment, plant))
         made = maker(environment.plant, task.robot, **plant_arguments)
     if tagged:
         if not hasattr(made, "see_tags"):
             raise ContractError(_no_tags(environment))
         made.see_tags()
-    return Cycle(made, task, mode)
+    if not seeing:
+        return Cycle(made, task, mode)
+    from physai.tasks.image_observation import ImageObservation
+
+    if not hasattr(made, "watch"):
+        raise ContractError(_no_camera(environment))
+    made.watch()
+    sight = ImageObservation(task.spaces(), environment.plant.cameras)
+    return Cycle(made, task, mode, sight)
 
 
 def _no_tags(environment: EnvironmentConfig) -> str:
     return f'{environment.id} has no tags on this plant; use observation="state"'
+
+
+def observed_spaces(env_id: str, observation: str = "state") -> Spaces:
+    """Return the spaces of an environment without making its plant.
+
+    Args:
+        env_id: Environment id.
+        observation: As for :func:`make_cycle`.
+
+    Raises:
+        ContentError: If there is no such environment.
+        ContractError: If images are to be seen, and there is no camera.
+    """
+    environment = load_environment(env_id)
+    spaces = make_task(environment).spaces()
+    if observation != "rgbd":
+        return spaces
+    if not environment.plant.cameras:
+        raise ContractError(_no_camera(environment))
+    from physai.tasks.image_observation import ImageObservation
+
+    return ImageObservation(spaces, environment.plant.cameras).spaces
+
+
+def _no_camera(environment: EnvironmentConfig, plant: str = "") -> str:
+    where = f"the plant {plant}" if plant else "this plant"
+    return (
+        f"{environment.id} has no camera images on {where}; use a policy and an "
+        'observation of the mode "state"'
+    )
 
 
 def resolve(kind: str, name: str, table: Mapping[str, str]) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.plant.scenario import Scenario
+from physai.policy.policy import ImageEntry
 from physai.robot.description import Robot
 from physai.types import AREA_COUNT, Array, Command, Contact, State, Truth
 
@@ -38,12 +39,17 @@ class Spaces:
         observation_high: (o,) float32.
         action_names: (a,) names with unit, frame and what 1.0 stands for; every entry
             is in [-1, 1].
+        tracked_names: Entries that trackers of people and things give, which images
+            replace (:mod:`physai.tasks.image_observation`).
+        images: Whose pixels follow the named entries; their bounds do too.
     """
 
     observation_names: tuple[str, ...]
     observation_low: npt.NDArray[np.float32]
     observation_high: npt.NDArray[np.float32]
     action_names: tuple[str, ...]
+    tracked_names: frozenset[str] = frozenset()
+    images: tuple[ImageEntry, ...] = ()
 
 
 class Reward(NamedTuple):

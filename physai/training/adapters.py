@@ -84,7 +84,7 @@ def load_torchscript(path: Path, contract: PolicyContract) -> Policy:
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BundleError(f"{path}: is no TorchScript module ({reason})") from None
-    sizes = len(contract.observation_names), len(contract.action_names)
+    sizes = contract.observation_size, len(contract.action_names)
 
     def act(observation: FloatArray) -> FloatArray:
         with torch.no_grad():

@@ -143,7 +143,11 @@ class Keeper(BaseCallback):
         """Count deterministic episodes on held-out seeds and keep the best policy."""
         count = self.config.evaluation.episodes
         if self._env is None:
-            self._env = registry.make(self.config.environment, guard=self.config.guard)
+            self._env = registry.make(
+                self.config.environment,
+                guard=self.config.guard,
+                observation=self.config.observation,
+            )
         cycle = self._env.unwrapped.cycle  # type: ignore[attr-defined]
         driver = FunctionPolicy(Driver(self.model, self.normalizer))
         seeds = cycle.environment.distributions["test"].seeds

@@ -24,21 +24,57 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from physai.evaluation.workers import starting_workers
+from physai.policy.policy import ImageEntry
 from physai.randomness import derive_seed, generator
 from physai.training.export import DeployedPolicy
 
-__all__ = ["Collector", "Demonstrations", "Driver", "Episode"]
+__all__ = ["Collector", "Demonstrations", "Driver", "Episode", "Recording"]
 
 Floats = npt.NDArray[np.float32]
 Maker = Callable[[], gymnasium.Env[Any, Any]]
 
 
-@dataclass
-class Episode:
-    """One episode with the expert's label of every step.
+@dataclass(frozen=True)
+class Recording:
+    """What is kept of an episode.
 
     Attributes:
-        observations: (T + 1, o), the last one after the last step.
+        keep_every: Of so many steps one is kept.
+        images: Whose pixels follow the named entries of an observation. They are kept as
+            small as they can be: colours as whole numbers of a byte, depth in half
+            precision (a millimetre at 2 m, less than a camera errs there). 64 x 64
+            pixels take 20 KiB instead of 64.
+        told: Places of extras of the state that are kept as well.
+    """
+
+    keep_every: int = 1
+    images: tuple[ImageEntry, ...] = ()
+    told: tuple[int, ...] = ()
+
+    def split(self, observation: Floats) -> tuple[Floats, list[npt.NDArray[Any]]]:
+        """Return named entries of an observation (o,), and the pixels of its images."""
+        start = len(observation) - sum(image.size for image in self.images)
+        named, pixels = np.array(observation[:start], dtype=np.float32), []
+        for image in self.images:
+            kind = np.float16 if image.unit == "m" else np.uint8
+            pixels.append(observation[start : start + image.size].astype(kind))
+            start += image.size
+        return named, pixels
+
+    def extras(self, env: gymnasium.Env[Any, Any]) -> Floats:
+        """Return extras of the state as it is: what trackers say."""
+        if not self.told:
+            return np.zeros(0, dtype=np.float32)
+        state: Any = env.unwrapped.cycle.state  # type: ignore[attr-defined]
+        return np.asarray(state.extras[list(self.told)], dtype=np.float32)
+
+
+@dataclass
+class Episode:
+    """One episode with the expert's label of every step that is kept.
+
+    Attributes:
+        observations: (T + 1, o) without pixels, the last one after the last step.
         labels: (T, a) what the expert would have done.
         actions: (T, a) what was done.
         rewards: (T,).
@@ -54,6 +90,10 @@ class Episode:
     costs: Floats
     terminated: bool
     success: bool
+    pixels: tuple[npt.NDArray[Any], ...] = ()
+    """(T, p) of every image, none after the last step."""
+    told: Floats | None = None
+    """(T, t) extras of the state."""
 
 
 @dataclass
@@ -69,6 +109,12 @@ class Demonstrations:
     def observations(self) -> Floats:
         """(n, o) what was seen when a label was given."""
         return np.concatenate([episode.observations[:-1] for episode in self.episodes])
+
+    @property
+    def pixels(self) -> list[npt.NDArray[Any]]:
+        """(n, p) of every image, as they are kept."""
+        kept = zip(*(episode.pixels for episode in self.episodes), strict=True)
+        return [np.concatenate(parts) for parts in kept]
 
     @property
     def labels(self) -> Floats:
@@ -92,7 +138,8 @@ class Demonstrations:
             for end in ("terminated", "success")
         }
         lengths = [len(e.labels) for e in self.episodes]
-        arrays: dict[str, Any] = {**joined, **ends}
+        images = {f"{_PIXELS}{k}": block for k, block in enumerate(self.pixels)}
+        arrays: dict[str, Any] = {**joined, **ends, **images}
         np.savez(file, lengths=lengths, **arrays)
 
     @staticmethod
@@ -113,13 +160,21 @@ class Demonstrations:
                 for part in ("observations", "labels", "actions", "rewards", "costs")
             }
             ends = {end: stored[end].tolist() for end in ("terminated", "success")}
-            named = {**columns, **ends}
+            blocks = sum(name.startswith(_PIXELS) for name in stored)
+            images = [
+                np.split(stored[f"{_PIXELS}{k}"], steps[:-1]) for k in range(blocks)
+            ]
+            pixels = list(zip(*images, strict=True)) if images else [()] * len(steps)
+            named = {**columns, **ends, "pixels": pixels}
             return Demonstrations(
                 [
                     Episode(**dict(zip(named, values, strict=True)))
                     for values in zip(*named.values(), strict=True)
                 ]
             )
+
+
+_PIXELS = "pixels_"
 
 
 class Driver:
@@ -145,7 +200,11 @@ class Driver:
 
 
 def run_episode(
-    env: gymnasium.Env[Any, Any], seed: int, noise: float, driver: Driver | None
+    env: gymnasium.Env[Any, Any],
+    seed: int,
+    noise: float,
+    driver: Driver | None,
+    recording: Recording,
 ) -> Episode:
     """Run one episode in which the expert labels every state.
 
@@ -154,38 +213,44 @@ def run_episode(
         seed: Of the episode.
         noise: Standard deviation of the noise on the driver's action.
         driver: Policy that drives; the expert itself if None.
+        recording: What is kept.
     """
     expert = env.unwrapped.scripted_policy("expert")  # type: ignore[attr-defined]
     observation, _ = env.reset(seed=seed)
     expert.reset()
-    observations = [np.array(observation, dtype=np.float32)]
-    labels: list[Floats] = []
-    actions, rewards, costs = [], [], []
-    done, terminated = False, False
+    kept: list[tuple[Any, ...]] = []
+    done, terminated, step = False, False, 0
     info: dict[str, Any] = {}
     while not done:
         label = np.asarray(expert.act(observation), dtype=np.float32)
-        action = label if driver is None else driver(observations[-1])
+        action = label
+        if driver is not None:
+            action = driver(np.asarray(observation, dtype=np.float32))
         if noise > 0.0:
-            drawn = generator(seed, "demonstration.noise", len(labels)).normal(
+            drawn = generator(seed, "demonstration.noise", step).normal(
                 0.0, noise, size=action.shape
             )
             action = np.clip(action + drawn, -1.0, 1.0).astype(np.float32)
+        chosen = step % recording.keep_every == 0
+        if chosen:
+            shown = (*recording.split(observation), recording.extras(env))
         observation, reward, terminated, truncated, info = env.step(action)
         done = terminated or truncated
-        observations.append(np.array(observation, dtype=np.float32))
-        labels.append(label)
-        actions.append(action)
-        rewards.append(float(reward))
-        costs.append(float(info.get("cost", 0.0)))
+        if chosen:
+            kept.append((*shown, label, action, reward, info.get("cost", 0.0)))
+        step += 1
+    named, pixels, told, labels, actions, rewards, costs = zip(*kept, strict=True)
+    last, _ = recording.split(observation)
     return Episode(
-        np.stack(observations),
+        np.stack([*named, last]),
         np.stack(labels),
         np.stack(actions),
         np.array(rewards, dtype=np.float32),
         np.array(costs, dtype=np.float32),
         bool(terminated),
         bool(info.get("is_success", False)),
+        tuple(np.stack(block) for block in zip(*pixels, strict=True)),
+        np.stack(told) if recording.told else None,
     )
 
 
@@ -195,10 +260,13 @@ class Collector:
     Args:
         make: Makes the environment; what can be pickled.
         processes: How many; with one, the environment runs here.
+        recording: What is kept of an episode.
     """
 
-    def __init__(self, make: Maker, processes: int) -> None:
-        self._make, self._processes = make, processes
+    def __init__(
+        self, make: Maker, processes: int, recording: Recording = Recording()
+    ) -> None:
+        self._make, self._processes, self._recording = make, processes, recording
         self._pool: ProcessPoolExecutor | None = None
         self._env: gymnasium.Env[Any, Any] | None = None
 
@@ -216,7 +284,8 @@ class Collector:
         seeds = [derive_seed(seed, "demonstration", k) for k in range(episodes)]
         if self._processes < 2:
             self._env = self._env or self._make()
-            yield from (run_episode(self._env, s, noise, driver) for s in seeds)
+            for each in seeds:
+                yield run_episode(self._env, each, noise, driver, self._recording)
             return
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
@@ -228,7 +297,10 @@ class Collector:
         packed = None if driver is None else pickle.dumps(driver)
         with starting_workers():
             made = self._pool.map(
-                partial(_run_packed, noise=noise, packed=packed), seeds
+                partial(
+                    _run_packed, noise=noise, packed=packed, recording=self._recording
+                ),
+                seeds,
             )
         yield from made
 
@@ -248,9 +320,11 @@ def _begin(make: Maker) -> None:
     _WORKER["env"] = make()
 
 
-def _run_packed(seed: int, noise: float, packed: bytes | None) -> Episode:
+def _run_packed(
+    seed: int, noise: float, packed: bytes | None, recording: Recording
+) -> Episode:
     # Every episode of a round has the same driver: it is unpacked once.
     if _WORKER.get("packed") != packed:
         _WORKER["packed"] = packed
         _WORKER["driver"] = None if packed is None else pickle.loads(packed)
-    return run_episode(_WORKER["env"], seed, noise, _WORKER.get("driver"))
+    return run_episode(_WORKER["env"], seed, noise, _WORKER.get("driver"), recording)

@@ -15,7 +15,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-__all__ = ["EXTRACTORS", "MultiScaleFeatures"]
+__all__ = ["MultiScaleFeatures"]
 
 _CLIP = 10.0
 
@@ -38,7 +38,7 @@ class MultiScaleFeatures(BaseFeaturesExtractor):
         low = np.asarray(observation_space.low, dtype=np.float64)
         high = np.asarray(observation_space.high, dtype=np.float64)
         super().__init__(observation_space, 2 * len(low))
-        self.fine = fine
+        self.entries, self.fine = len(low), fine
         ends = torch.as_tensor(np.stack([low, high]), dtype=torch.float32)
         wide = self._expand(ends)
         self.register_buffer("mean", wide.mean(dim=0))
@@ -49,9 +49,10 @@ class MultiScaleFeatures(BaseFeaturesExtractor):
         """Scale by the mean and deviation of recorded observations, not by the bounds.
 
         Args:
-            observations: (n, o).
+            observations: (n, o or more); what is more is left out.
         """
-        wide = self._expand(torch.as_tensor(observations, device=self.mean.device))
+        own = torch.as_tensor(observations[:, : self.entries], device=self.mean.device)
+        wide = self._expand(own)
         self.mean.copy_(wide.mean(dim=0))
         self.scale.copy_(1.0 / torch.sqrt(wide.var(dim=0) + 1e-4))
 
@@ -62,9 +63,3 @@ class MultiScaleFeatures(BaseFeaturesExtractor):
 
     def _expand(self, observations: torch.Tensor) -> torch.Tensor:
         return torch.cat([observations, torch.asinh(observations / self.fine)], dim=-1)
-
-
-EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {
-    "MultiScaleFeatures": MultiScaleFeatures,
-}
-"""What ``policy_kwargs.features_extractor_class`` can name in a config."""

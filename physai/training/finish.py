@@ -68,7 +68,12 @@ def finish_run(
             normalizer.obs_rms = stored.obs_rms
     onnx = folder / "policy.onnx"
     export_onnx(model, normalizer, onnx)
-    env = registry.make(config.environment, guard=config.guard, distribution="test")
+    env = registry.make(
+        config.environment,
+        guard=config.guard,
+        observation=config.observation,
+        distribution="test",
+    )
     observations = _observations(env, 300)
     parity = check_parity(model, normalizer, onnx, observations)
     contract = _contract(config, env)
@@ -96,7 +101,7 @@ def finish_run(
         key=key,
         training=training,
         versions=versions(),
-        name=_policy_name(config.environment),
+        name=_policy_name(config),
     )
     world = env.unwrapped.environment  # type: ignore[attr-defined]
     env.close()
@@ -108,11 +113,11 @@ def finish_run(
         folder / "bundle",
         model=onnx,
         contract=contract,
-        card=write_card(config, world, figures, training),
+        card=write_card(config, world, figures, training, contract),
         key=key,
         training=training,
         versions=versions(),
-        name=_policy_name(config.environment),
+        name=_policy_name(config),
     )
     if config.evaluation.suite:
         _judge(folder, config.evaluation.suite, config.guard)
@@ -122,10 +127,19 @@ def finish_run(
 def _evaluate(config: TrainConfig, bundle: Path) -> dict[str, Any]:
     """Return the figures of the bundle and of the arms that stand beside it."""
     plan = config.evaluation
-    own = HeldOut(config.environment, str(bundle), config.guard, trust=True)
+    own = HeldOut(
+        config.environment,
+        str(bundle),
+        config.guard,
+        observation=config.observation,
+        trust=True,
+    )
     arms = {"held out": (own, plan.final_episodes)}
+    if plan.blank_episodes and config.observation == "rgbd":
+        arms["every pixel 0"] = (replace(own, dark=True), plan.blank_episodes)
     if plan.compared_episodes:
-        expert = replace(own, policy="expert")
+        # Who knows the state needs no images.
+        expert = replace(own, policy="expert", observation="state")
         others = {
             "wide": replace(own, distribution="wide"),
             "expert": expert,
@@ -166,6 +180,7 @@ def write_card(
     environment: EnvironmentConfig,
     figures: dict[str, Any],
     training: dict[str, Any],
+    contract: PolicyContract,
 ) -> str:
     """Return the model card as Markdown; every figure comes from the run."""
     low, high = figures["safe_success_interval_95"]
@@ -204,6 +219,7 @@ def write_card(
         "|---|---|---|",
         *groups,
         "",
+        *_sight_lines(training, contract),
         "## How it was trained",
         "",
         f"- {config.algorithm} for {training['steps']} steps with guard {config.guard}, "
@@ -219,7 +235,9 @@ def write_card(
         "- All figures are from simulation: screening, not a measurement on people.",
         "- Other robots, tools, scenes and groups of people than those above are out of",
         "  scope; so is any use without a stop within reach of the people concerned.",
-        "- It knows of people what trackers say; what they miss it cannot avoid.",
+        "- It knows of people what "
+        + ("images show" if contract.images else "trackers say")
+        + "; what they miss it cannot avoid.",
         "- Not tested here: faults and misuse (suites do that).",
         "",
     ]
@@ -246,10 +264,37 @@ def _beside(figures: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def _policy_name(environment: str) -> str:
-    """Return the name of an environment's policy: physai/CareFeeding-v0, care_feeding."""
-    bare = environment.rsplit("/", 1)[-1].split("-v", 1)[0]
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", bare).lower()
+def _sight_lines(training: dict[str, Any], contract: PolicyContract) -> list[str]:
+    """Return what a card says of a policy from images; nothing for one without."""
+    if not contract.images:
+        return []
+    shown = ", ".join(
+        f"`{i.name}` ({i.height} x {i.width} x {i.channels})" for i in contract.images
+    )
+    errors = training["demonstration"].get("sight_errors", {})
+    told = "; ".join(f"{name} {error:.3g}" for name, error in errors.items())
+    return [
+        "## What it sees",
+        "",
+        f"Images {shown} in place of what trackers of people and things give,",
+        "and these entries: " + ", ".join(contract.observation_names) + ".",
+        *(
+            [f"Root mean square error of what it tells from images: {told}."]
+            * bool(told)
+        ),
+        "What its actions mean, and the guard, rest on the trackers as ever.",
+        "",
+    ]
+
+
+def _policy_name(config: TrainConfig) -> str:
+    """Return the name of a policy: physai/CareFeeding-v0, care_feeding.
+
+    One that sees another observation than the usual one says which.
+    """
+    bare = config.environment.rsplit("/", 1)[-1].split("-v", 1)[0]
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", bare).lower()
+    return name if config.observation == "state" else f"{name}_{config.observation}"
 
 
 def _observations(env: Any, count: int) -> npt.NDArray[np.float32]:
@@ -278,6 +323,8 @@ def _contract(config: TrainConfig, env: Any) -> PolicyContract:
         observation_names=tuple(world.observation_names),
         action_names=tuple(world.action_names),
         control_hz=float(world.environment.control_hz),
+        observation=config.observation,
+        images=tuple(world.images),
         digests={
             "environment": world.environment.digest,
             "robot": world.cycle.task.robot.digest,

@@ -29,13 +29,21 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from physai.errors import ConfigError, RefusedError, suggest
+from physai.tasks import registry
 from physai.training.config import Schedule, TrainConfig, with_schedules
 from physai.training.export import DeployedPolicy
-from physai.training.features import EXTRACTORS
+from physai.training.features import MultiScaleFeatures
+from physai.training.keypoints import KeypointExtractor
 from physai.training.lagrangian import constrained
 from physai.training.overlap import Interleaved, overlapped
 
 __all__ = ["algorithms", "check_learner", "keeps_experience", "make_learner"]
+
+EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {
+    "KeypointExtractor": KeypointExtractor,
+    "MultiScaleFeatures": MultiScaleFeatures,
+}
+"""What ``policy_kwargs.features_extractor_class`` can name in a config."""
 
 _OWN = {
     "self": "",
@@ -341,6 +349,15 @@ def _policy_arguments(config: TrainConfig) -> dict[str, Any]:
                 f"{suggest(str(name), EXTRACTORS)}"
             )
         result["features_extractor_class"] = EXTRACTORS[name]
+    if name == "KeypointExtractor":
+        shown = registry.observed_spaces(config.environment, config.observation)
+        sight = config.demonstrations.sight
+        result["features_extractor_kwargs"] = {
+            **result.get("features_extractor_kwargs", {}),
+            "named": len(shown.observation_names),
+            "images": shown.images,
+            "targets": len(sight.targets) if sight else 0,
+        }
     kinds = _annotations(algorithms()[config.algorithm].policy_aliases[config.policy])
     for name, value in result.items():
         _converted(f"policy_kwargs.{name}", value, kinds.get(name, Any))

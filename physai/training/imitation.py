@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -24,8 +25,15 @@ from physai.errors import ConfigError
 from physai.randomness import derive_seed, generator
 from physai.tasks import registry
 from physai.training.config import DemonstrationConfig, TrainConfig
-from physai.training.demonstration import Collector, Demonstrations, Driver, Episode
+from physai.training.demonstration import (
+    Collector,
+    Demonstrations,
+    Driver,
+    Episode,
+    Recording,
+)
 from physai.training.features import MultiScaleFeatures
+from physai.training.sight import learn_to_see, look, target_places
 
 __all__ = ["fit", "imitate", "remember"]
 
@@ -59,6 +67,7 @@ def fit(
         if isinstance(part, MultiScaleFeatures):
             part.calibrate(observations)
     x = torch.as_tensor(observations, device=device)
+    pixels = data.pixels
     y = torch.as_tensor(labels, device=device)
     optimizer = torch.optim.Adam(policy.parameters(), lr=config.learning_rate)
     rng = generator(seed, "demonstration.shuffle")
@@ -69,12 +78,12 @@ def fit(
             group["lr"] = config.learning_rate * (1.0 - 0.9 * epoch / config.epochs)
         order, total = rng.permutation(len(x)), 0.0
         for start in range(0, len(x), config.batch_size):
-            index = torch.as_tensor(
-                order[start : start + config.batch_size], device=device
+            rows = order[start : start + config.batch_size]
+            index = torch.as_tensor(rows, device=device)
+            seen = torch.cat(
+                [x[index], *(_floats(block[rows]).to(device) for block in pixels)], 1
             )
-            loss = torch.nn.functional.mse_loss(
-                _mean_action(policy, x[index]), y[index]
-            )
+            loss = torch.nn.functional.mse_loss(_mean_action(policy, seen), y[index])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
@@ -109,15 +118,16 @@ def imitate(
     if plan.episodes == 0:
         return
     errors = found.setdefault("errors", [])
-    collector = Collector(
-        partial(
-            registry.make,
-            config.environment,
-            guard=config.guard,
-            distribution=config.distribution,
-        ),
-        plan.processes or len(os.sched_getaffinity(0)),
+    make = partial(
+        registry.make,
+        config.environment,
+        guard=config.guard,
+        observation=config.observation,
+        distribution=config.distribution,
     )
+    recording = _recording(config)
+    cores = len(os.sched_getaffinity(0))
+    collector = Collector(make, plan.processes or cores, recording)
     total = plan.episodes + plan.dagger_rounds * plan.dagger_episodes
     bar = tqdm(
         total=total,
@@ -128,8 +138,16 @@ def imitate(
     try:
         for turn in range(len(errors), plan.dagger_rounds + 1):
             for episode in _one_round(config, turn, collector, model, normalizer):
-                data.episodes.append(episode)
+                sees = turn > 0 and plan.sight is not None
+                data.episodes.append(look(model, episode) if sees else episode)
                 bar.update()
+            if turn == 0 and plan.sight is not None:
+                env = make()
+                found["sight_errors"] = learn_to_see(
+                    env, model, data, plan.sight, recording, config.seed
+                )
+                env.close()
+                data.episodes[:] = [look(model, episode) for episode in data.episodes]
             errors.append(fit(model, normalizer, data, plan, config.seed))
             if turn < plan.dagger_rounds:
                 keep(data)
@@ -144,6 +162,14 @@ def imitate(
         expert_success=data.success(0, plan.episodes),
         policy_success=data.success(-plan.dagger_episodes),
     )
+
+
+def _recording(config: TrainConfig) -> Recording:
+    """Return what is to be kept of an episode."""
+    plan = config.demonstrations
+    shown = registry.observed_spaces(config.environment, config.observation)
+    places = target_places(config.environment, plan.sight) if plan.sight else ()
+    return Recording(plan.keep_every, shown.images, places)
 
 
 def _one_round(
@@ -201,6 +227,10 @@ def remember(model: BaseAlgorithm, data: Demonstrations) -> None:
                 for (episode, k), end in zip(rows, ends, strict=True)
             ],
         )
+
+
+def _floats(pixels: npt.NDArray[Any]) -> torch.Tensor:
+    return torch.as_tensor(pixels.astype(np.float32))
 
 
 def _mean_action(policy: Any, observation: torch.Tensor) -> torch.Tensor:

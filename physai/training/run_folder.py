@@ -19,6 +19,7 @@ __all__ = ["check_resumable", "held", "prepare_folder", "write_start"]
 
 _FIXED = (
     "environment",
+    "observation",
     "algorithm",
     "policy",
     "policy_kwargs",
@@ -106,7 +107,7 @@ def check_resumable(
     """
     now = config.model_dump(mode="json")
     before = progress.get("config", now)
-    fixed = [(key, before.get(key), now[key]) for key in _FIXED]
+    fixed = [(key, before.get(key, now[key]), now[key]) for key in _FIXED]
     if keeps_experience(config):
         # The replay buffer has a column for each environment, and a length.
         fixed.append(

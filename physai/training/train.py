@@ -33,11 +33,12 @@ from stable_baselines3.common.vec_env import (
 
 from physai import config as configuration
 from physai import content
-from physai.errors import ConfigError, PhysaiError, suggest
+from physai.errors import ConfigError, ContractError, PhysaiError, suggest
 from physai.evaluation.suite import load_suite
 from physai.randomness import derive_seed
 from physai.tasks import registry
 from physai.tasks.environment import EnvironmentConfig
+from physai.tasks.task import Spaces
 from physai.training.board import open_board
 from physai.training.callback import Keeper
 from physai.training.checkpoint import (
@@ -62,6 +63,7 @@ from physai.training.run_folder import (
     prepare_folder,
     write_start,
 )
+from physai.training.sight import target_places
 from physai.training.tracking import Tracking, check_tracking, open_tracking
 from physai.training.vector import SharedVectorEnv
 
@@ -97,14 +99,25 @@ def load_config(
             )
     world = registry.load_environment(config.environment)
     _check_scenarios(config, world, str(path))
-    spaces = registry.make_task(world).spaces()
-    sizes = len(spaces.observation_names), len(spaces.action_names)
+    spaces = _spaces(config, str(path))
+    sizes = len(spaces.observation_low), len(spaces.action_names)
     check_learner(config, *sizes, str(path))
     discount = world.discount
     if discount < 1.0 and "gamma" not in config.hyperparameters:
         hyperparameters = {**config.hyperparameters, "gamma": discount}
         config = config.model_copy(update={"hyperparameters": hyperparameters})
     return config
+
+
+def _spaces(config: TrainConfig, where: str) -> Spaces:
+    """Return what the learner sees and does; refuse a sight that cannot be taught."""
+    try:
+        spaces = registry.observed_spaces(config.environment, config.observation)
+        if config.demonstrations.sight is not None:
+            target_places(config.environment, config.demonstrations.sight)
+    except (ConfigError, ContractError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return spaces
 
 
 def _check_scenarios(
@@ -246,10 +259,10 @@ def _progress(config: TrainConfig, place: Path | None) -> dict[str, Any]:
     Raises:
         PhysaiError: If the run cannot go on from there with this config.
     """
-    task = registry.make_task(registry.load_environment(config.environment)).spaces()
+    shown = registry.observed_spaces(config.environment, config.observation)
     spaces = {
-        "observations": list(task.observation_names),
-        "actions": list(task.action_names),
+        "observations": list(shown.observation_names),
+        "actions": list(shown.action_names),
     }
     progress: dict[str, Any] = {
         "curve": [],
@@ -300,7 +313,10 @@ def _environment(
 ) -> Callable[[], gymnasium.Env[Any, Any]]:
     def make() -> gymnasium.Env[Any, Any]:
         env = registry.make(
-            config.environment, guard=config.guard, distribution=config.distribution
+            config.environment,
+            guard=config.guard,
+            observation=config.observation,
+            distribution=config.distribution,
         )
         env.reset(seed=derive_seed(config.seed, "environment", rank))
         return env

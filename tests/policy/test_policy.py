@@ -11,6 +11,7 @@ from physai.errors import ContractError
 from physai.policy.policy import (
     CheckedPolicy,
     FunctionPolicy,
+    ImageEntry,
     Policy,
     PolicyContract,
     check_fits,
@@ -67,6 +68,51 @@ def test_a_policy_must_fit_what_it_is_used_with() -> None:
         check_fits(ours, **{**fits, "control_hz": 50.0})
     with pytest.raises(ContractError, match="another version of the robot"):
         check_fits(ours, **fits, digests={"robot": "q" * 64})
+
+
+IMAGES = (
+    ImageEntry("side.rgb", 4, 6, 3, "1", 255.0),
+    ImageEntry("side.depth", 4, 6, 1, "m", 10.0),
+)
+
+
+def test_a_contract_names_the_images_that_follow_the_entries() -> None:
+    given = dataclasses.replace(contract(), observation="rgbd", images=IMAGES)
+    assert given.observation_size == 12 + 4 * 6 * 4
+    value = json.loads(json.dumps(given.to_json()))
+    assert value["observation"] == "rgbd" and value["images"][1]["unit"] == "m"
+    assert PolicyContract.from_json(value) == given
+    # Bundles from before there were images keep their digest.
+    assert not {"observation", "images"} & set(contract().to_json())
+    for change, reason in (
+        ({"images": []}, '"rgbd" with 0 images'),
+        ({"observation": "state"}, '"state" with 2 images'),
+        ({"observation": "smell"}, 'valid: "state"'),
+        ({"images": [{"name": "side.rgb"}]}, "malformed"),
+        ({"images": [{**value["images"][0], "height": 0}]}, "whole numbers"),
+        ({"images": [{**value["images"][0], "high": 0.0}]}, "high must be above 0"),
+    ):
+        with pytest.raises(ContractError, match=reason):
+            PolicyContract.from_json({**value, **change})
+
+
+def test_images_must_fit_too() -> None:
+    ours = dataclasses.replace(contract(), observation="rgbd", images=IMAGES)
+    fits = {
+        "observation_names": ours.observation_names,
+        "action_names": ours.action_names,
+        "control_hz": 20.0,
+    }
+    check_fits(ours, **fits, images=IMAGES)
+    with pytest.raises(ContractError, match='made for the observation "rgbd", here it'):
+        check_fits(ours, **fits)
+    with pytest.raises(ContractError, match='made for the observation "state"'):
+        check_fits(contract(), **fits, images=IMAGES)
+    larger = (dataclasses.replace(IMAGES[0], width=8), IMAGES[1])
+    with pytest.raises(ContractError, match=r"side.rgb of 4 x 6 x 3 .* 4 x 8 x 3"):
+        check_fits(ours, **fits, images=larger)
+    with pytest.raises(ContractError, match="for 2 images, the environment has 1"):
+        check_fits(ours, **fits, images=IMAGES[:1])
 
 
 def test_wrong_shapes_raise_and_wrong_values_are_counted() -> None:

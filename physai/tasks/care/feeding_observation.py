@@ -100,6 +100,18 @@ def observe(
     bound(low, high, out)
 
 
+_TRACKED = (
+    *(f"tool_{c}_in_mouth" for c in "xyz"),
+    "turn_to_level",
+    "mouth_axis",
+    "tool_to_arm_distance",
+    "mouth_age",
+    "people_age",
+)
+"""What a camera shows. Consent, a stop and the food are an interface's and a scale's; how
+far the mouth is open stays, since the people of a picture have no lips."""
+
+
 def spaces_of(robot: Robot, linear_m_s: float, angular_rad_s: float) -> Spaces:
     """Return names and bounds in the order that :func:`observe` fills.
 
@@ -129,4 +141,5 @@ def spaces_of(robot: Robot, linear_m_s: float, angular_rad_s: float) -> Spaces:
             *(f"tool_velocity_{c}_in_mouth_{linear_m_s:g}_m_s" for c in "xyz"),
             *(f"tool_turn_{c}_in_mouth_{angular_rad_s:g}_rad_s" for c in "xyz"),
         ),
+        _TRACKED,
     )

@@ -134,6 +134,10 @@ def observe(
     bound(low, high, out)
 
 
+_TRACKED = ("track", "people_age")
+"""What a camera shows of people; the rest is the robot's, the map's, the ward's."""
+
+
 def spaces_of(robot: Robot, extras: tuple[str, ...], action: ActionSettings) -> Spaces:
     """Return names and bounds in the order that :func:`observe` fills.
 
@@ -181,6 +185,7 @@ def spaces_of(robot: Robot, extras: tuple[str, ...], action: ActionSettings) -> 
             "open_hand_above_half",
             "report_above_half",
         ),
+        _TRACKED,
     )
 
 

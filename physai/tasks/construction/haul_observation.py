@@ -122,6 +122,10 @@ def observe(
     bound(low, high, out)
 
 
+_TRACKED = ("person_", "people_age", "manned_")
+"""What a camera shows: people and the machine that comes toward it."""
+
+
 def spaces_of(
     robot: Robot, length_m: float, reach_m: float, scale: tuple[float, float, float]
 ) -> Spaces:
@@ -179,4 +183,5 @@ def spaces_of(
             f"base_angular_{scale[1]:g}_rad_s",
             f"bed_rate_{scale[2]:g}_rad_s",
         ),
+        _TRACKED,
     )

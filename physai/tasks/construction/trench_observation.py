@@ -147,6 +147,10 @@ def way_to_go(state: State, full: float) -> float:
     return full * to_heap + (1.0 - full) * to_trench
 
 
+_TRACKED = ("nearest_person", "people_age")
+"""What a camera shows of people; the scan of the soil is a sensor of the machine."""
+
+
 def spaces_of(robot: Robot, scale: Array) -> Spaces:
     """Return names and bounds in the order that :func:`observe` fills.
 
@@ -187,4 +191,5 @@ def spaces_of(robot: Robot, scale: Array) -> Spaces:
             f"bucket_curl_velocity_{curl:g}_rad_s",
             f"swing_velocity_{swing:g}_rad_s",
         ),
+        _TRACKED,
     )

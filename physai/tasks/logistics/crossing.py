@@ -80,6 +80,7 @@ class LogisticsCrossing(Task):
                 f"yaw_rate_per_{a.angular_rad_s:g}_rad_s",
                 f"mast_speed_per_{a.mast_m_s:g}_m_s",
             ),
+            frozenset(n for n in kernel.NAMES if n.startswith("person_")),
         )
 
     def sample_scenario(

@@ -87,6 +87,10 @@ def observe(
     bound(low, high, out)
 
 
+_TRACKED = ("tool_to_case", "case_to_slot", "case_age", "person_", "people_age")
+"""What a camera shows: where the case is, and people."""
+
+
 def spaces_of(robot: Robot, linear_m_s: float, yaw_rad_s: float) -> Spaces:
     """Return names and bounds in the order that :func:`observe` fills.
 
@@ -125,4 +129,5 @@ def spaces_of(robot: Robot, linear_m_s: float, yaw_rad_s: float) -> Spaces:
             f"tool_turn_z_in_world_{yaw_rad_s:g}_rad_s",
             "vacuum_on_above_0",
         ),
+        _TRACKED,
     )

@@ -32,7 +32,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
 from physai.evaluation.held_out import count_held_out
-from physai.policy.policy import FunctionPolicy
 from physai.provenance import environment_record, git_revision
 from physai.randomness import derive_seed
 from physai.tasks import registry
@@ -105,7 +104,7 @@ class _Course:
     def evaluate(self, driver: Any, steps: int) -> bool:
         """Return whether the route is over: twice in a row enough, or out of time."""
         spent = self.clock.pause()
-        found = self._count(FunctionPolicy(driver), _EVALUATED)
+        found = self._count(driver, _EVALUATED)
         safe = found["table"]["safe_success"]
         self.rows.append({"cpu_s": round(spent, 1), "steps": steps, "safe": safe})
         self._passed = self._passed + 1 if safe >= _WANTED else 0

@@ -17,12 +17,18 @@ from physai.policy.policy import FloatArray, PolicyContract
 __all__ = ["OnnxPolicy"]
 
 
+NEXT = "next_"
+"""Begins the name of the output that an input of the same shape has in the next step."""
+
+
 class OnnxPolicy:
-    """A feed-forward policy; an instance serves one thread.
+    """A policy with or without memory; an instance serves one thread.
 
     Args:
-        model: The bytes of the ONNX file: one float32 input (1 or batch, o), one
-            float32 output (1 or batch, a).
+        model: The bytes of the ONNX file: one float32 input (1 or batch, o) and one
+            float32 output (1 or batch, a). A network with memory has further pairs of
+            an input ``NAME`` and an output ``next_NAME`` of the same shape: zero at the
+            start of an episode, then what the step before gave.
         contract: What it was made for; None takes the sizes of the model.
         origin: The file, for the sentences.
 
@@ -38,12 +44,14 @@ class OnnxPolicy:
     ) -> None:
         self.contract = contract
         self._session = _session(model, origin)
+        memory = _memory(self._session, origin)
         names, sizes = [], []
         for kind, nodes in (
             ("input", self._session.get_inputs()),
             ("output", self._session.get_outputs()),
         ):
-            node = nodes[0] if len(nodes) == 1 else None
+            own = [node for node in nodes if node.name.removeprefix(NEXT) not in memory]
+            node = own[0] if len(own) == 1 else None
             shape = list(node.shape) if node is not None else []
             if (
                 node is None
@@ -54,7 +62,7 @@ class OnnxPolicy:
             ):
                 raise BundleError(
                     f"{origin}: the model must have one float32 {kind} of the shape "
-                    "(1, n)"
+                    f"(1, n), beside pairs of NAME and {NEXT}NAME of the same fixed shape"
                 )
             names.append(node.name)
             sizes.append(shape[1])
@@ -67,11 +75,19 @@ class OnnxPolicy:
                 )
         self._input = np.zeros((1, sizes[0]), dtype=np.float32)
         self._output = np.zeros((1, sizes[1]), dtype=np.float32)
+        self._memory = [
+            (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+            for shape in memory.values()
+        ]
         binding = self._session.io_binding()
-        for bind, name, array in (
+        bound: list[tuple[Any, str, FloatArray]] = [
             (binding.bind_input, names[0], self._input),
             (binding.bind_output, names[1], self._output),
-        ):
+        ]
+        for name, (now, then) in zip(memory, self._memory, strict=True):
+            bound.append((binding.bind_input, name, now))
+            bound.append((binding.bind_output, NEXT + name, then))
+        for bind, name, array in bound:
             bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         self._binding = binding
 
@@ -86,7 +102,9 @@ class OnnxPolicy:
         return int(self._output.shape[1])
 
     def reset(self) -> None:
-        """Do nothing: the network has no memory."""
+        """Forget the episode before."""
+        for now, _ in self._memory:
+            now.fill(0.0)
 
     def act(self, observation: FloatArray) -> FloatArray:
         """Return the action.
@@ -99,8 +117,33 @@ class OnnxPolicy:
         """
         self._input[0] = observation
         self._session.run_with_iobinding(self._binding)
+        for now, then in self._memory:
+            now[...] = then
         action: FloatArray = self._output[0].copy()
         return action
+
+
+def _memory(session: Any, origin: str) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every input that an output feeds in the next step."""
+    outputs = {node.name: node for node in session.get_outputs()}
+    found = {}
+    for node in session.get_inputs():
+        fed = outputs.get(NEXT + node.name)
+        if fed is None:
+            continue
+        shape = tuple(node.shape)
+        if (
+            node.type != "tensor(float)"
+            or fed.type != node.type
+            or not all(isinstance(side, int) for side in shape)
+            or tuple(fed.shape) != shape
+        ):
+            raise BundleError(
+                f"{origin}: {node.name} and {fed.name} must be float32 of the same fixed "
+                f"shape (they are {node.shape} and {fed.shape})"
+            )
+        found[node.name] = shape
+    return found
 
 
 def _session(model: bytes, origin: str) -> Any:

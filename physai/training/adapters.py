@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 import zipfile
 from pathlib import Path
@@ -59,7 +58,7 @@ def load_sb3(
                         f"{path}: was trained for {kind}s of the shape {space.shape}, "
                         f"the environment has ({size},)"
                     )
-            return FunctionPolicy(functools.partial(_predict, model))
+            return _Learner(model)
     raise BundleError(f"{path}: no algorithm of Stable-Baselines3 can load it")
 
 
@@ -107,6 +106,19 @@ def load_torchscript(path: Path, contract: PolicyContract) -> Policy:
     return FunctionPolicy(act)
 
 
-def _predict(model: Any, observation: FloatArray) -> FloatArray:
-    action, _ = model.predict(observation, deterministic=True)
-    return np.asarray(action, dtype=np.float32)
+class _Learner:
+    """A model's deterministic action, with the memory that a recurrent one has."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.reset()
+
+    def reset(self) -> None:
+        self._state, self._start = None, np.ones(1, dtype=np.bool_)
+
+    def act(self, observation: FloatArray) -> FloatArray:
+        action, self._state = self._model.predict(
+            observation[None], self._state, self._start, deterministic=True
+        )
+        self._start = np.zeros(1, dtype=np.bool_)
+        return np.asarray(action[0], dtype=np.float32)

@@ -15,7 +15,6 @@ from stable_baselines3.common.vec_env import VecNormalize
 from tqdm import tqdm
 
 from physai.evaluation.held_out import count_held_out
-from physai.policy.policy import FunctionPolicy
 from physai.tasks import registry
 from physai.training.checkpoint import check_finite, save_checkpoint
 from physai.training.config import TrainConfig
@@ -149,7 +148,7 @@ class Keeper(BaseCallback):
                 observation=self.config.observation,
             )
         cycle = self._env.unwrapped.cycle  # type: ignore[attr-defined]
-        driver = FunctionPolicy(Driver(self.model, self.normalizer))
+        driver = Driver(self.model, self.normalizer)
         seeds = cycle.environment.distributions["test"].seeds
         found = count_held_out(
             cycle,

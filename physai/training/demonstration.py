@@ -178,7 +178,7 @@ _PIXELS = "pixels_"
 
 
 class Driver:
-    """A learner's deterministic action, from an observation as the environment gives it.
+    """A learner as a policy: its deterministic action from a raw observation.
 
     Args:
         model: The learner.
@@ -191,11 +191,17 @@ class Driver:
             # The learner's own stays where it learns.
             module = copy.deepcopy(module)
         self._module = module.to("cpu").eval()
+        self.reset()
 
-    def __call__(self, observation: Floats) -> Floats:
+    def reset(self) -> None:
+        """Forget the episode before, if the learner has a memory."""
+        self._memory = list(self._module.memory().values())
+
+    def act(self, observation: Floats) -> Floats:
         """Return the (a,) action of an (o,) observation."""
         with torch.no_grad():
-            action = self._module(torch.as_tensor(observation[None]))
+            shown = torch.as_tensor(observation[None])
+            action, *self._memory = self._module(shown, *self._memory)
         return np.asarray(action[0], dtype=np.float32)
 
 
@@ -225,7 +231,7 @@ def run_episode(
         label = np.asarray(expert.act(observation), dtype=np.float32)
         action = label
         if driver is not None:
-            action = driver(np.asarray(observation, dtype=np.float32))
+            action = driver.act(np.asarray(observation, dtype=np.float32))
         if noise > 0.0:
             drawn = generator(seed, "demonstration.noise", step).normal(
                 0.0, noise, size=action.shape

@@ -18,6 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from physai.errors import ContractError
+from physai.policy.network import NEXT, OnnxPolicy
 
 __all__ = ["DeployedPolicy", "check_parity", "export_onnx"]
 
@@ -26,6 +27,8 @@ _PARITY = 1e-4
 
 class DeployedPolicy(torch.nn.Module):
     """Deterministic action of a policy from a raw observation.
+
+    A recurrent policy takes its memory beside the observation, and gives it back.
 
     Args:
         model: The trained model (an actor on flat observations).
@@ -49,21 +52,41 @@ class DeployedPolicy(torch.nn.Module):
         self.clip = float(clip)
         self.policy = model.policy
 
-    def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        """Return the (1, a) action of a (1, d) observation."""
+    def memory(self) -> dict[str, torch.Tensor]:
+        """Return the memory at the start of an episode by name; most have none."""
+        lstm = getattr(self.policy, "lstm_actor", None)
+        if lstm is None:
+            return {}
+        shape = (lstm.num_layers, 1, lstm.hidden_size)
+        return {name: torch.zeros(shape) for name in ("hidden", "cell")}
+
+    def forward(
+        self, observation: torch.Tensor, *memory: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the (1, a) action of a (1, d) observation, and the memory after it."""
         x = (observation - self.mean) * self.scale
         if np.isfinite(self.clip):
             x = torch.clamp(x, -self.clip, self.clip)
         policy: Any = self.policy
+        after: tuple[torch.Tensor, ...] = ()
         if hasattr(getattr(policy, "actor", None), "get_action_dist_params"):
             # The middle of a squashed Gaussian; the distribution itself cannot be traced.
             action = torch.tanh(policy.actor.get_action_dist_params(x)[0])
         elif hasattr(policy, "actor"):
             action = policy.actor(x)
+        elif not hasattr(policy, "mlp_extractor"):
+            action = policy(x)
         else:
-            features = policy.extract_features(x, policy.pi_features_extractor)
+            extract = policy.pi_features_extractor
+            if memory:
+                # The recurrent policy's own method wants no extractor.
+                features = extract(x)
+                found, after = policy.lstm_actor(features[None], memory)
+                features = found[0]
+            else:
+                features = policy.extract_features(x, extract)
             action = policy.action_net(policy.mlp_extractor.forward_actor(features))
-        return torch.clamp(action, -1.0, 1.0)
+        return (torch.clamp(action, -1.0, 1.0), *after)
 
 
 def export_onnx(
@@ -72,7 +95,8 @@ def export_onnx(
     """Write the deterministic policy as ONNX.
 
     The graph takes ``observation`` (1, d) float32 and gives ``action`` (1, a) float32
-    in [-1, 1].
+    in [-1, 1]; a recurrent one has memory as :class:`physai.policy.network.OnnxPolicy`
+    says.
 
     Args:
         model: The trained model (an actor on flat observations).
@@ -88,10 +112,10 @@ def export_onnx(
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
-            (torch.zeros(1, size),),
+            (torch.zeros(1, size), *module.memory().values()),
             str(file),
-            input_names=["observation"],
-            output_names=["action"],
+            input_names=["observation", *module.memory()],
+            output_names=["action", *(f"{NEXT}{name}" for name in module.memory())],
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -128,7 +152,8 @@ def check_parity(
         model: The trained model.
         normalizer: Its normalisation, if any.
         file: The exported graph.
-        observations: (m, d) recorded observations, not normalised.
+        observations: (m, d) recorded observations, not normalised; to a policy with
+            memory they are one episode.
 
     Returns:
         Largest difference of an action.
@@ -136,22 +161,17 @@ def check_parity(
     Raises:
         ContractError: If it exceeds 1e-4.
     """
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(
-        str(file), providers=["CPUExecutionProvider"]
-    )
-    worst = 0.0
+    deployed = OnnxPolicy(file.read_bytes(), origin=str(file))
+    worst, state, start = 0.0, None, np.ones(1, dtype=np.bool_)
     for observation in observations:
         seen = (
             observation if normalizer is None else normalizer.normalize_obs(observation)
         )
-        expected, _ = model.predict(
-            np.asarray(seen, dtype=np.float32), deterministic=True
+        expected, state = model.predict(
+            np.asarray(seen, dtype=np.float32)[None], state, start, deterministic=True
         )
-        given = session.run(
-            None, {"observation": observation[None].astype(np.float32)}
-        )[0][0]
+        start = np.zeros(1, dtype=np.bool_)
+        given = deployed.act(observation)
         worst = max(worst, float(np.abs(np.clip(expected, -1, 1) - given).max()))
     if not worst <= _PARITY:
         raise ContractError(

@@ -231,6 +231,11 @@ def _check_names(config: TrainConfig) -> None:
             f'algorithm: unknown "{config.algorithm}"; '
             f"{suggest(config.algorithm, known)}"
         )
+    if not issubclass(known[config.algorithm], OnPolicyAlgorithm | OffPolicyAlgorithm):
+        raise ConfigError(
+            f"algorithm: {config.algorithm} keeps no account of what its episodes cost; "
+            "take PPO, SAC or TQC, for example"
+        )
     policies = known[config.algorithm].policy_aliases
     flat = [name for name in policies if not name.startswith(("Cnn", "MultiInput"))]
     if config.policy not in flat:
@@ -311,12 +316,18 @@ def _check_export(config: TrainConfig, model: BaseAlgorithm, observations: int) 
         with torch.no_grad():
             module = DeployedPolicy(model, None).to("cpu").eval()
             module.policy.to("cpu")
-            module(torch.zeros(1, observations))
+            memory = module.memory()
+            module(torch.zeros(1, observations), *memory.values())
     except Exception:
         raise ConfigError(
             f"algorithm: a policy of {config.algorithm} is no function of one "
             "observation, which a bundle has to be; take PPO, SAC or TQC, for example"
         ) from None
+    if memory and config.demonstrations.episodes:
+        raise ConfigError(
+            f"demonstrations: a policy of {config.algorithm} has a memory, which single "
+            "labelled steps do not teach; set demonstrations.episodes to 0"
+        )
 
 
 def _hyperparameters(config: TrainConfig) -> dict[str, Any]:

@@ -103,8 +103,9 @@ def load_config(
     sizes = len(spaces.observation_low), len(spaces.action_names)
     check_learner(config, *sizes, str(path))
     discount = world.discount
-    if discount < 1.0 and "gamma" not in config.hyperparameters:
-        hyperparameters = {**config.hyperparameters, "gamma": discount}
+    given = config.hyperparameters
+    if discount < 1.0 and "gamma" not in given:
+        hyperparameters = {**given, "gamma": discount}
         config = config.model_copy(update={"hyperparameters": hyperparameters})
     return config
 

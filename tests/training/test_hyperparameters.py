@@ -13,6 +13,13 @@ from physai.training.hyperparameters import algorithms
 from physai.training.train import load_config
 
 SAC = ["algorithm=SAC", "hyperparameters={}", "policy_kwargs={}"]
+RECURRENT = [
+    "algorithm=RecurrentPPO",
+    "policy=MlpLstmPolicy",
+    "hyperparameters={}",
+    "policy_kwargs={}",
+    "demonstrations.episodes=0",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +73,13 @@ def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["algorithm=ARS", "hyperparameters={}", "policy_kwargs={}"],
-            ["which a bundle has to be"],
+            ["ARS keeps no account", "take PPO"],
         ),
+        (
+            [*RECURRENT, "demonstrations.episodes=1"],
+            ["has a memory", "demonstrations.episodes to 0"],
+        ),
+        ([*RECURRENT, "constraint={budget: 1}"], ["RecurrentPPO is not supported"]),
         (["seed=-1"], ["seed"]),
         (["seed=4294967296"], ["below 2^32"]),
         (["environment=physai/CareFeding-v0"], ["physai/CareFeeding-v0"]),
@@ -93,6 +105,7 @@ def test_cuda_is_refused_where_there_is_none() -> None:
     [
         [*SAC, "hyperparameters.train_freq=[1, episode]"],
         [*SAC, "constraint={budget: 1}"],
+        [*RECURRENT, "policy_kwargs.lstm_hidden_size=16"],
         [
             "policy_kwargs.activation_fn=ReLU",
             "policy_kwargs.net_arch={pi: [8], vf: [8]}",

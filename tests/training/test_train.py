@@ -480,7 +480,9 @@ def test_a_zip_for_other_spaces_is_refused_in_one_sentence(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["A2C", "PPO", "SAC", "TD3", "TQC", "CrossQ"])
+@pytest.mark.parametrize(
+    "name", ["A2C", "PPO", "RecurrentPPO", "SAC", "TD3", "TQC", "CrossQ"]
+)
 @pytest.mark.parametrize("fine", [False, True])
 def test_every_kind_of_actor_is_exported_as_it_acts(
     name: str, fine: bool, tmp_path: Path
@@ -498,7 +500,8 @@ def test_every_kind_of_actor_is_exported_as_it_acts(
     )
     normalizer = VecNormalize(DummyVecEnv([lambda: pendulum]), norm_obs=not fine)
     kwargs = {"features_extractor_class": MultiScaleFeatures} if fine else None
-    model = algorithms()[name]("MlpPolicy", normalizer, seed=0, policy_kwargs=kwargs)
+    policy = "MlpLstmPolicy" if name == "RecurrentPPO" else "MlpPolicy"
+    model = algorithms()[name](policy, normalizer, seed=0, policy_kwargs=kwargs)
     model.learn(150)
     file = tmp_path / "policy.onnx"
     export_onnx(model, normalizer, file)
@@ -506,6 +509,38 @@ def test_every_kind_of_actor_is_exported_as_it_acts(
     assert b".py" not in file.read_bytes()
     seen = np.random.default_rng(1).normal(size=(50, 3)).astype(np.float32)
     assert check_parity(model, normalizer, file, seen) < 1e-4
+
+
+def test_a_recurrent_policy_remembers_its_episode_and_no_other(tmp_path: Path) -> None:
+    """Its zip and its graph act alike, as long as the network has two layers, too."""
+    import gymnasium
+    from sb3_contrib import RecurrentPPO
+
+    from physai.policy.network import OnnxPolicy
+    from physai.training.adapters import load_sb3
+    from physai.training.export import export_onnx
+
+    env = gymnasium.wrappers.RescaleAction(gymnasium.make("Pendulum-v1"), -1.0, 1.0)
+    sizes = {"lstm_hidden_size": 8, "n_lstm_layers": 2}
+    model = RecurrentPPO(
+        "MlpLstmPolicy", env, n_steps=32, batch_size=32, seed=0, policy_kwargs=sizes
+    )
+    model.learn(64)
+    model.save(tmp_path / "policy.zip")
+    export_onnx(model, None, tmp_path / "policy.onnx")
+    network = OnnxPolicy((tmp_path / "policy.onnx").read_bytes())
+    learner = load_sb3(tmp_path / "policy.zip")
+    seen = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32)
+
+    def acted(policy: Any) -> np.ndarray:
+        policy.reset()
+        return np.stack([policy.act(each) for each in seen])
+
+    first = acted(network)
+    np.testing.assert_allclose(first, np.clip(acted(learner), -1, 1), atol=1e-5)
+    # Nothing is left of an episode, and within one the same thing is not the same again.
+    np.testing.assert_array_equal(first, acted(network))
+    assert not np.allclose(network.act(seen[0]), first[0], atol=1e-6)
 
 
 def test_parity_sees_another_network(tmp_path: Path) -> None:

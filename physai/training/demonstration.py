@@ -224,6 +224,8 @@ def run_episode(
     expert = env.unwrapped.scripted_policy("expert")  # type: ignore[attr-defined]
     observation, _ = env.reset(seed=seed)
     expert.reset()
+    if driver is not None:
+        driver.reset()
     kept: list[tuple[Any, ...]] = []
     done, terminated, step = False, False, 0
     info: dict[str, Any] = {}

@@ -323,10 +323,12 @@ def _check_export(config: TrainConfig, model: BaseAlgorithm, observations: int) 
             f"algorithm: a policy of {config.algorithm} is no function of one "
             "observation, which a bundle has to be; take PPO, SAC or TQC, for example"
         ) from None
-    if memory and config.demonstrations.episodes:
+    plan = config.demonstrations
+    whole = config.observation == "rgbd" and plan.sight is None
+    if memory and plan.episodes and (plan.keep_every > 1 or whole):
         raise ConfigError(
-            f"demonstrations: a policy of {config.algorithm} has a memory, which single "
-            "labelled steps do not teach; set demonstrations.episodes to 0"
+            f"demonstrations: {config.algorithm} is shown every step, and no images but "
+            "what demonstrations.sight tells of them; set keep_every to 1"
         )
 
 

@@ -33,9 +33,12 @@ from physai.training.demonstration import (
     Recording,
 )
 from physai.training.features import MultiScaleFeatures
+from physai.training.sequences import fit_sequences, has_memory
 from physai.training.sight import learn_to_see, look, target_places
 
 __all__ = ["fit", "imitate", "remember"]
+
+Floats = npt.NDArray[np.float32]
 
 
 def fit(
@@ -53,7 +56,7 @@ def fit(
     Returns:
         Mean squared error over the last epoch.
     """
-    observations, labels = data.observations, data.labels
+    observations = data.observations
     if normalizer is not None and normalizer.norm_obs:
         statistics: Any = normalizer.obs_rms
         statistics.mean = observations.mean(axis=0).astype(np.float64)
@@ -66,12 +69,29 @@ def fit(
     for part in policy.modules():
         if isinstance(part, MultiScaleFeatures):
             part.calibrate(observations)
-    x = torch.as_tensor(observations, device=device)
-    pixels = data.pixels
-    y = torch.as_tensor(labels, device=device)
-    optimizer = torch.optim.Adam(policy.parameters(), lr=config.learning_rate)
     rng = generator(seed, "demonstration.shuffle")
     policy.set_training_mode(True)
+    if has_memory(policy):
+        error = fit_sequences(policy, observations, data, config, rng, device)
+    else:
+        error = _fit_steps(policy, observations, data, config, rng, device)
+    policy.set_training_mode(False)
+    return error
+
+
+def _fit_steps(
+    policy: Any,
+    observations: Floats,
+    data: Demonstrations,
+    config: DemonstrationConfig,
+    rng: np.random.Generator,
+    device: torch.device,
+) -> float:
+    """Fit step by step, in any order."""
+    x = torch.as_tensor(observations, device=device)
+    pixels = data.pixels
+    y = torch.as_tensor(data.labels, device=device)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=config.learning_rate)
     error = 0.0
     for epoch in range(config.epochs):
         for group in optimizer.param_groups:
@@ -89,7 +109,6 @@ def fit(
             optimizer.step()
             total += float(loss.detach()) * len(index)
         error = total / len(x)
-    policy.set_training_mode(False)
     return error
 
 

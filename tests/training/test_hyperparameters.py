@@ -76,8 +76,8 @@ def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
             ["ARS keeps no account", "take PPO"],
         ),
         (
-            [*RECURRENT, "demonstrations.episodes=1"],
-            ["has a memory", "demonstrations.episodes to 0"],
+            [*RECURRENT, "demonstrations={episodes: 1, keep_every: 2}"],
+            ["is shown every step", "keep_every to 1"],
         ),
         ([*RECURRENT, "constraint={budget: 1}"], ["RecurrentPPO is not supported"]),
         (["seed=-1"], ["seed"]),

@@ -39,6 +39,9 @@ _BADGE_M = 0.9
 _BED_MARGIN_M = 0.12
 _REPORT_PAUSE = 60
 """Steps between two reports."""
+_REPORT_HELD = 18
+"""Steps of one: a press that lasts is one report, and shows who imitates it when it is
+due, which a single step of thousands does not."""
 
 
 class NightRoundExpert:
@@ -148,9 +151,11 @@ class NightRoundExpert:
         return sees(pose[0], pose[1], yaw, place[0], place[1], reach, f)
 
     def _report(self, state: State, found: Array | None) -> float:
-        """1 for one step when a resident is seen who is not yet reported."""
+        """1 for some steps when a resident is seen who is not yet reported."""
         self._reporting -= 1
         self._told = bool(state.extras[ACKNOWLEDGED] > 0.5)
+        if self._reporting > _REPORT_PAUSE - _REPORT_HELD:
+            return 1.0
         if found is None or not self._in_view(state, found):
             return 0.0
         low = bool(found[2] < self.task.site[Figure.FLOOR_HEIGHT])

@@ -38,7 +38,8 @@ def test_a_shipped_policy_comes_from_its_committed_config(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_policy_acts_in_its_environment(name: str) -> None:
     bundle = read_bundle(content.find("policies", name))
-    cycle = registry.make_cycle(bundle.contract.environment)
+    mode = bundle.contract.observation
+    cycle = registry.make_cycle(bundle.contract.environment, observation=mode)
     try:
         # Refused if not signed by a trusted key, or made for other content.
         policy = load_policy(name, cycle)

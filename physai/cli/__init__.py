@@ -133,8 +133,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(str(error).replace("\n", " "), file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print(str(error) or "interrupted; what was finished is kept", file=sys.stderr)
-        return 130
+        return _interrupted(str(error))
+    except ValueError as error:
+        # A signal that comes while pydantic serialises comes out as an error of its own.
+        if "KeyboardInterrupt" not in str(error):
+            raise
+        return _interrupted("")
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -145,6 +149,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupted(said: str) -> int:
+    print(said or "interrupted; what was finished is kept", file=sys.stderr)
+    return 130
 
 
 def _end_orderly() -> Any:

@@ -32,6 +32,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
 from physai.evaluation.held_out import count_held_out
+from physai.policy.residual import ResidualPolicy
 from physai.provenance import environment_record, git_revision
 from physai.randomness import derive_seed
 from physai.tasks import registry
@@ -89,8 +90,9 @@ class _Clock:
 class _Course:
     """Evaluates along a route and says when it is over."""
 
-    def __init__(self, environment: str, cap_s: float) -> None:
-        self._cycle = registry.make_cycle(environment)
+    def __init__(self, config: TrainConfig, cap_s: float) -> None:
+        self._cycle = registry.make_cycle(config.environment)
+        self._residual = config.residual
         self._cap_s, self.rows = cap_s, list[dict[str, Any]]()
         self._passed = 0
         # Compiled and warm before the clock runs, as it is for every later run.
@@ -104,6 +106,9 @@ class _Course:
     def evaluate(self, driver: Any, steps: int) -> bool:
         """Return whether the route is over: twice in a row enough, or out of time."""
         spent = self.clock.pause()
+        if self._residual is not None:
+            expert = self._cycle.scripted_policy("expert")
+            driver = ResidualPolicy(expert, driver, self._residual.scale)
         found = self._count(driver, _EVALUATED)
         safe = found["table"]["safe_success"]
         self.rows.append({"cpu_s": round(spent, 1), "steps": steps, "safe": safe})
@@ -184,6 +189,10 @@ ROUTES: dict[str, Route] = {
         [*_FINE, "algorithm=SAC", *_OFF_POLICY],
         partial(_reinforce, shown=8, every=500),
     ),
+    "PPO that corrects the expert": (
+        [*_FINE, *_ON_POLICY, "residual={scale: 0.3}", "demonstrations.episodes=0"],
+        partial(_reinforce, shown=0, every=2048),
+    ),
     "SAC from nothing": (
         [*_FINE, "algorithm=SAC", *_OFF_POLICY],
         partial(_reinforce, shown=0, every=1000),
@@ -200,7 +209,7 @@ def run(task: str, name: str, seed: int, cap_s: float) -> dict[str, Any]:
     settings, follow = ROUTES[name]
     plan = ["demonstrations.epochs=20", "demonstrations.learning_rate=0.001"]
     config = load_config(task, [*plan, *settings, *_ONE_CORE], seed, "cpu")
-    course = _Course(config.environment, cap_s)
+    course = _Course(config, cap_s)
     try:
         follow(config, course)
         return course.result()

@@ -38,6 +38,7 @@ from physai.policy.policy import (
     check_fits,
 )
 from physai.policy.remote import RemotePolicy
+from physai.policy.residual import ResidualPolicy
 from physai.record.signature import PublicKey
 
 __all__ = [
@@ -190,7 +191,7 @@ def _path(text: str) -> Path | None:
 def _from_bundle(bundle: Bundle, world: Any) -> LoadedPolicy:
     _check(bundle.contract, world, bundle.name)
     return LoadedPolicy(
-        bundle.policy(),
+        _whole(bundle.policy(), bundle.contract, world, bundle.name),
         name=bundle.name,
         digest=bundle.policy_digest,
         observation_size=bundle.contract.observation_size,
@@ -199,12 +200,24 @@ def _from_bundle(bundle: Bundle, world: Any) -> LoadedPolicy:
     )
 
 
+def _whole(policy: Policy, contract: PolicyContract, world: Any, origin: str) -> Policy:
+    """Return a policy with the expert that it corrects, if it is a correction."""
+    if not contract.residual_scale:
+        return policy
+    make = getattr(world, "scripted_policy", None)
+    if make is None:
+        raise ContractError(
+            f"{origin}: corrects the environment's expert: give load_policy an environment"
+        )
+    return ResidualPolicy(make("expert", 0), policy, contract.residual_scale)
+
+
 def _onnx(path: Path, world: Any) -> LoadedPolicy:
     contract, model = _with_contract(path)
     _check(contract, world, str(path))
     policy = OnnxPolicy(model, contract, str(path))
     return LoadedPolicy(
-        policy,
+        _whole(policy, contract, world, str(path)),
         name=path.stem,
         digest=policy_digest(model, contract),
         observation_size=policy.observation_size,
@@ -222,7 +235,7 @@ def _torchscript(path: Path, world: Any, trust: bool) -> LoadedPolicy:
     _check(contract, world, str(path))
     load = _named(_TORCHSCRIPT_LOADER, "a TorchScript file")
     return LoadedPolicy(
-        load(path, contract),
+        _whole(load(path, contract), contract, world, str(path)),
         name=path.stem,
         digest=policy_digest(model, contract),
         observation_size=contract.observation_size,

@@ -101,6 +101,8 @@ class PolicyContract:
         action_scale: As for the observation.
         observation: Mode of the environment's observation: ``state`` or ``rgbd``.
         images: Of the mode ``rgbd``, what follows the named entries.
+        residual_scale: What an action of 1.0 adds to that of the environment's expert; 0
+            for a policy that acts alone.
     """
 
     environment: str
@@ -114,6 +116,7 @@ class PolicyContract:
     action_scale: tuple[float, ...] = ()
     observation: str = "state"
     images: tuple[ImageEntry, ...] = ()
+    residual_scale: float = 0.0
 
     def __post_init__(self) -> None:
         if self.observation not in _MODES or (self.observation == "rgbd") != bool(
@@ -139,6 +142,8 @@ class PolicyContract:
             scale = np.asarray(getattr(self, f"{kind}_scale"), dtype=np.float64)
             if not (np.isfinite(scale).all() and (scale > 0).all()):
                 raise ContractError(f"contract: every {kind}_scale must be above 0")
+        if not 0.0 <= self.residual_scale <= 1.0:
+            raise ContractError("contract: residual_scale must be from 0 to 1")
         if not (np.isfinite(self.control_hz) and self.control_hz > 0):
             raise ContractError("contract: control_hz must be a number above 0")
 
@@ -150,12 +155,14 @@ class PolicyContract:
     def to_json(self) -> dict[str, Any]:
         """Return the contract as JSON values.
 
-        Mode and images are written where there are images, so that contracts without
-        keep the digest that they had before there were any.
+        Mode, images and scale of a correction are written where there are any, so that
+        contracts without keep the digest that they had before.
         """
         value = asdict(self)
         if not self.images:
             del value["observation"], value["images"]
+        if not self.residual_scale:
+            del value["residual_scale"]
         value = {k: list(v) if isinstance(v, tuple) else v for k, v in value.items()}
         return {"schema": CONTRACT_SCHEMA, **value, "digests": dict(self.digests)}
 
@@ -177,6 +184,7 @@ class PolicyContract:
             )
         given.setdefault("observation", "state")
         given.setdefault("images", ())
+        given.setdefault("residual_scale", 0.0)
         names = {each.name for each in fields(cls)}
         if set(given) != names:
             wrong = sorted(set(given) ^ names)
@@ -187,6 +195,8 @@ class PolicyContract:
             for name in names:
                 if name.endswith(("_names", "_units")):
                     given[name] = tuple(map(_text, given[name]))
+                elif name == "residual_scale":
+                    given[name] = float(given[name])
                 elif name.endswith("_scale"):
                     given[name] = tuple(map(float, given[name]))
             pairs = dict(given["digests"]).items()

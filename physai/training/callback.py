@@ -15,6 +15,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 from tqdm import tqdm
 
 from physai.evaluation.held_out import count_held_out
+from physai.policy.policy import Policy
+from physai.policy.residual import ResidualPolicy
 from physai.tasks import registry
 from physai.training.checkpoint import check_finite, save_checkpoint
 from physai.training.config import TrainConfig
@@ -148,7 +150,10 @@ class Keeper(BaseCallback):
                 observation=self.config.observation,
             )
         cycle = self._env.unwrapped.cycle  # type: ignore[attr-defined]
-        driver = Driver(self.model, self.normalizer)
+        driver: Policy = Driver(self.model, self.normalizer)
+        if self.config.residual is not None:
+            expert = cycle.scripted_policy("expert")
+            driver = ResidualPolicy(expert, driver, self.config.residual.scale)
         seeds = cycle.environment.distributions["test"].seeds
         found = count_held_out(
             cycle,

@@ -24,6 +24,7 @@ __all__ = [
     "DemonstrationConfig",
     "EvaluationConfig",
     "MlflowConfig",
+    "ResidualConfig",
     "Schedule",
     "SightConfig",
     "StageConfig",
@@ -180,6 +181,13 @@ class ConstraintConfig(Config):
     """Off-policy: the multiplier moves after so many episodes."""
 
 
+class ResidualConfig(Config):
+    """Section ``residual``: what is learned corrects the environment's expert."""
+
+    scale: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
+    """What an action of 1.0 adds to the expert's."""
+
+
 class StageConfig(Config):
     """One stage of a curriculum."""
 
@@ -243,6 +251,8 @@ class TrainConfig(Config):
     constraint: ConstraintConfig | None = None
     """A budget for the mean cost of an episode; none leaves cost to the reward."""
     demonstrations: DemonstrationConfig = DemonstrationConfig()
+    residual: ResidualConfig | None = None
+    """None learns the whole action."""
     evaluation: EvaluationConfig = EvaluationConfig()
     tracking: TrackingConfig = TrackingConfig()
     checkpoint_every_steps: Count = 20_000
@@ -259,6 +269,11 @@ class TrainConfig(Config):
             raise ValueError(
                 "total_steps is 0 and demonstrations.episodes too: nothing would be "
                 "learned"
+            )
+        if self.residual is not None and plan.episodes:
+            raise ValueError(
+                "residual: the expert acts already, its labels teach no correction; set "
+                "demonstrations.episodes to 0"
             )
         if plan.into_replay and plan.keep_every > 1:
             raise ValueError(

@@ -227,6 +227,13 @@ def write_card(
         f"{training['config_digest'][:16]}",
         f"- demonstrations: {shown.get('episodes', 0)} episodes, {shown.get('samples', 0)} "
         f"pairs; the expert succeeded in {shown.get('expert_success', 0.0):.0%}",
+        *(
+            [
+                f"- it corrects the scripted expert of the environment, by at most "
+                f"{contract.residual_scale:g} of an action, and acts with it alone"
+            ]
+            * bool(contract.residual_scale)
+        ),
         f"- git revision {training['git_revision'] or 'unknown'}; ONNX parity "
         f"{training['parity']:.1e}",
         "",
@@ -325,6 +332,7 @@ def _contract(config: TrainConfig, env: Any) -> PolicyContract:
         control_hz=float(world.environment.control_hz),
         observation=config.observation,
         images=tuple(world.images),
+        residual_scale=config.residual.scale if config.residual else 0.0,
         digests={
             "environment": world.environment.digest,
             "robot": world.cycle.task.robot.digest,

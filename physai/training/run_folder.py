@@ -20,6 +20,7 @@ __all__ = ["check_resumable", "held", "prepare_folder", "write_start"]
 _FIXED = (
     "environment",
     "observation",
+    "residual",
     "algorithm",
     "policy",
     "policy_kwargs",

@@ -57,6 +57,7 @@ from physai.training.finish import finish_run
 from physai.training.hyperparameters import check_learner, make_learner
 from physai.training.imitation import imitate
 from physai.training.interruption import Interruption
+from physai.training.residual import CorrectedEnv
 from physai.training.run_folder import (
     check_resumable,
     held,
@@ -319,6 +320,8 @@ def _environment(
             observation=config.observation,
             distribution=config.distribution,
         )
+        if config.residual is not None:
+            env = CorrectedEnv(env, config.residual.scale)
         env.reset(seed=derive_seed(config.seed, "environment", rank))
         return env
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import types
-import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,7 +19,6 @@ import numpy as np
 import stable_baselines3
 import torch
 from gymnasium import spaces
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -30,12 +27,18 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from physai.errors import ConfigError, RefusedError, suggest
 from physai.tasks import registry
-from physai.training.config import Schedule, TrainConfig, with_schedules
+from physai.training.config import TrainConfig, with_schedules
 from physai.training.export import DeployedPolicy
 from physai.training.features import MultiScaleFeatures
 from physai.training.keypoints import KeypointExtractor
 from physai.training.lagrangian import constrained
 from physai.training.overlap import Interleaved, overlapped
+from physai.training.signatures import (
+    annotations_of,
+    converted,
+    numbers_in,
+    parameters_of,
+)
 
 __all__ = ["algorithms", "check_learner", "keeps_experience", "make_learner"]
 
@@ -95,8 +98,6 @@ _BOUNDS: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
         "must be 1 or more, or -1 for as many as steps were taken",
     ),
 )
-
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def algorithms() -> dict[str, type[BaseAlgorithm]]:
@@ -243,7 +244,7 @@ def _check_names(config: TrainConfig) -> None:
             f'policy: {config.algorithm} has no "{config.policy}" for a flat '
             f"observation; {suggest(config.policy, flat)}"
         )
-    valid = _parameters(known[config.algorithm], _OWN)
+    valid = parameters_of(known[config.algorithm], _OWN)
     for name in config.hyperparameters:
         if name in _OWN and name != "self":
             raise ConfigError(f"hyperparameters.{name}: {_OWN[name]}")
@@ -252,7 +253,7 @@ def _check_names(config: TrainConfig) -> None:
                 f'hyperparameters: {config.algorithm} has no "{name}"; '
                 f"{suggest(name, valid)}"
             )
-    valid = _parameters(policies[config.policy], _OF_POLICY)
+    valid = parameters_of(policies[config.policy], _OF_POLICY)
     for name in config.policy_kwargs:
         if name not in valid:
             raise ConfigError(
@@ -266,7 +267,7 @@ def _check_amounts(config: TrainConfig) -> None:
     given = _hyperparameters(config)
     for names, holds, words in _BOUNDS:
         for name in names:
-            ends = _ends(given.get(name))
+            ends = numbers_in(given.get(name))
             # A schedule may end at nothing, not begin there.
             fine = all(holds(end) or (i > 0 and end == 0.0) for i, end in ends)
             if not fine:
@@ -335,9 +336,9 @@ def _check_export(config: TrainConfig, model: BaseAlgorithm, observations: int) 
 def _hyperparameters(config: TrainConfig) -> dict[str, Any]:
     """Return hyper-parameters as the algorithm takes them: schedules, tuples."""
     algorithm = algorithms()[config.algorithm]
-    kinds = _annotations(algorithm)
+    kinds = annotations_of(algorithm)
     return {
-        name: _converted(f"hyperparameters.{name}", value, kinds.get(name, Any))
+        name: converted(f"hyperparameters.{name}", value, kinds.get(name, Any))
         for name, value in with_schedules(config.hyperparameters).items()
     }
 
@@ -371,9 +372,9 @@ def _policy_arguments(config: TrainConfig) -> dict[str, Any]:
             "images": shown.images,
             "targets": len(sight.targets) if sight else 0,
         }
-    kinds = _annotations(algorithms()[config.algorithm].policy_aliases[config.policy])
+    kinds = annotations_of(algorithms()[config.algorithm].policy_aliases[config.policy])
     for name, value in result.items():
-        _converted(f"policy_kwargs.{name}", value, kinds.get(name, Any))
+        converted(f"policy_kwargs.{name}", value, kinds.get(name, Any))
     for width in _widths(result.get("net_arch")):
         if not (isinstance(width, int) and width >= 1):
             raise ConfigError(
@@ -391,72 +392,3 @@ def _widths(layers: Any) -> Iterator[Any]:
             yield from _widths(each)
     elif layers is not None:
         yield layers
-
-
-def _parameters(
-    made: type[Any], without: Mapping[str, str] | tuple[str, ...]
-) -> list[str]:
-    """Return what a class is given by name, without what a config cannot say."""
-    kinds = _annotations(made)
-    return [
-        name
-        for name in inspect.signature(made).parameters
-        if name not in without and _words(kinds.get(name, Any))
-    ]
-
-
-def _annotations(made: type[Any]) -> dict[str, Any]:
-    known = {"VecEnv": VecEnv}
-    return typing.get_type_hints(made.__init__, localns=known)
-
-
-def _converted(where: str, value: Any, kind: Any) -> Any:
-    """Return a value as its annotation asks for, a list as a tuple for example."""
-    # In Python, true is a number, too; in a config it is a mistake.
-    wrong = isinstance(value, bool) and bool not in _kinds(kind) and kind is not Any
-    try:
-        if not wrong:
-            adapter = TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
-            return adapter.validate_python(value)
-    except ValidationError:
-        pass
-    raise ConfigError(f"{where}: must be {_words(kind)} (given: {value!r})")
-
-
-def _kinds(kind: Any) -> tuple[Any, ...]:
-    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
-    return typing.get_args(kind) if union else (kind,)
-
-
-def _words(kind: Any) -> str:
-    """Say what an annotation permits; empty if a config can say nothing of it."""
-    found = []
-    for each in _kinds(kind):
-        origin = typing.get_origin(each) or each
-        if origin in _WORDS:
-            found.append(_WORDS[origin])
-        elif origin is Callable:
-            found.append("a schedule")
-        elif origin in (list, tuple):
-            found.append("a list")
-        elif origin is dict:
-            found.append("a mapping")
-        elif origin is type and each is not type:
-            (what,) = typing.get_args(each)
-            if what is torch.nn.Module:
-                found.append("the name of an activation")
-            if what is BaseFeaturesExtractor:
-                found.append("the name of a features extractor")
-        elif each is Any:
-            found.append("a value")
-    return " or ".join(dict.fromkeys(found))
-
-
-def _ends(value: Any) -> list[tuple[int, float]]:
-    """Return the numbers in a value, in the order in which they hold."""
-    if isinstance(value, Schedule):
-        return [(0, value.start), (1, value.end)]
-    if isinstance(value, tuple) and value:
-        value = value[0]
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return [(0, float(value))] if numeric else []

@@ -31,7 +31,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from physai.errors import ConfigError
 from physai.training.config import ConstraintConfig
-from physai.training.vector import COST
+from physai.training.vector_worker import COST
 
 __all__ = ["Multiplier", "constrained"]
 

@@ -31,6 +31,8 @@ from physai.training.export import check_parity, export_onnx
 
 __all__ = ["finish_run", "signing_key"]
 
+_BEHIND_POINTS = 5.0
+
 
 def signing_key(name: str = "default") -> SigningKey:
     """Return a person's own key, made on first use outside any repository."""
@@ -245,6 +247,7 @@ def write_card(
         "- It knows of people what "
         + ("images show" if contract.images else "trackers say")
         + "; what they miss it cannot avoid.",
+        *_behind(figures),
         "- Not tested here: faults and misuse (suites do that).",
         "",
     ]
@@ -269,6 +272,20 @@ def _beside(figures: dict[str, Any]) -> list[str]:
             f"{high:.1%} | {unsafe} | {row['mean_cost']:.2f} | {row['mean_time_s']:.1f} s |"
         )
     return [*lines, ""]
+
+
+def _behind(figures: dict[str, Any]) -> list[str]:
+    """Say how far the policy stays behind the expert, where it was set beside it."""
+    expert = figures["beside"].get("expert")
+    if expert is None:
+        return []
+    points = 100.0 * (expert["safe_success"] - figures["safe_success"])
+    if points <= _BEHIND_POINTS:
+        return []
+    return [
+        f"- It succeeds safely {points:.1f} points less often than the scripted expert, "
+        f"more than the {_BEHIND_POINTS:g} that are aimed at."
+    ]
 
 
 def _sight_lines(training: dict[str, Any], contract: PolicyContract) -> list[str]:

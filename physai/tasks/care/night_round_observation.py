@@ -150,12 +150,9 @@ def spaces_of(robot: Robot, extras: tuple[str, ...], action: ActionSettings) -> 
     entries: list[Entry] = [
         ("route_offset_left_m", -6.0, 6.0),
         ("route_left_to_go_m", 0.0, 15.0),
-        ("point_ahead_x_in_base_m", -8.0, 8.0),
-        ("point_ahead_y_in_base_m", -8.0, 8.0),
-        ("heading_x_in_world", -1.0, 1.0),
-        ("heading_y_in_world", -1.0, 1.0),
-        ("base_x_in_world_m", -8.0, 8.0),
-        ("base_y_in_world_m", -8.0, 8.0),
+        *((f"point_ahead_{c}_in_base_m", -8.0, 8.0) for c in "xy"),
+        *((f"heading_{c}_in_world", -1.0, 1.0) for c in "xy"),
+        *((f"base_{c}_in_world_m", -8.0, 8.0) for c in "xy"),
         ("base_linear_m_s", -linear, linear),
         ("base_angular_rad_s", -angular, angular),
         *joint_entries(robot),
@@ -190,16 +187,13 @@ def spaces_of(robot: Robot, extras: tuple[str, ...], action: ActionSettings) -> 
 
 
 _BOUNDS = {
-    "mission": (0.0, 1.0),
-    "item_held": (0.0, 1.0),
+    **dict.fromkeys(
+        ("mission", "item_held", "bed_exit", "report_acknowledged"), (0.0, 1.0)
+    ),
     "item_tilt_rad": (0.0, float(np.pi)),
-    "bed_exit": (0.0, 1.0),
-    "report_acknowledged": (0.0, 1.0),
     "light_lx": (0.0, 300.0),
     "exit_zone_s": (0.0, 60.0),
     "sheet_ahead_m": (0.0, 2.0),
-    "table_x_in_base_m": (-FAR_M, FAR_M),
-    "table_y_in_base_m": (-FAR_M, FAR_M),
-    "carer_x_in_world_m": (-60.0, 60.0),
-    "carer_y_in_world_m": (-60.0, 60.0),
+    **{f"table_{c}_in_base_m": (-FAR_M, FAR_M) for c in "xy"},
+    **{f"carer_{c}_in_world_m": (-60.0, 60.0) for c in "xy"},
 }

@@ -20,9 +20,14 @@ from stable_baselines3.common.vec_env import VecNormalize
 from physai.errors import ContractError
 from physai.policy.network import NEXT, OnnxPolicy
 
-__all__ = ["DeployedPolicy", "check_parity", "export_onnx"]
+__all__ = ["DeployedPolicy", "check_parity", "export_onnx", "has_memory"]
 
 _PARITY = 1e-4
+
+
+def has_memory(policy: Any) -> bool:
+    """Return whether a policy of Stable-Baselines3 is a recurrent one."""
+    return hasattr(policy, "lstm_actor")
 
 
 class DeployedPolicy(torch.nn.Module):
@@ -54,9 +59,9 @@ class DeployedPolicy(torch.nn.Module):
 
     def memory(self) -> dict[str, torch.Tensor]:
         """Return the memory at the start of an episode by name; most have none."""
-        lstm = getattr(self.policy, "lstm_actor", None)
-        if lstm is None:
+        if not has_memory(self.policy):
             return {}
+        lstm: Any = self.policy.lstm_actor
         shape = (lstm.num_layers, 1, lstm.hidden_size)
         return {name: torch.zeros(shape) for name in ("hidden", "cell")}
 

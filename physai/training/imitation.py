@@ -32,8 +32,9 @@ from physai.training.demonstration import (
     Episode,
     Recording,
 )
+from physai.training.export import has_memory
 from physai.training.features import MultiScaleFeatures
-from physai.training.sequences import fit_sequences, has_memory
+from physai.training.sequences import fit_sequences
 from physai.training.sight import learn_to_see, look, target_places
 
 __all__ = ["fit", "imitate", "remember"]

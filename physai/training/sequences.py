@@ -18,16 +18,11 @@ from numpy.random import Generator
 from physai.training.config import DemonstrationConfig
 from physai.training.demonstration import Demonstrations
 
-__all__ = ["fit_sequences", "has_memory"]
+__all__ = ["fit_sequences"]
 
 _STRETCH = 64
 """Steps over which a gradient reaches back."""
 _LARGEST_GRADIENT = 1.0
-
-
-def has_memory(policy: Any) -> bool:
-    """Return whether a policy of Stable-Baselines3 is a recurrent one."""
-    return hasattr(policy, "lstm_actor")
 
 
 def fit_sequences(

@@ -33,7 +33,11 @@ from physai.errors import ConfigError
 from physai.training.config import ConstraintConfig
 from physai.training.vector_worker import COST
 
-__all__ = ["Multiplier", "constrained"]
+__all__ = ["CostCritic", "Multiplier", "constrained"]
+
+_SCALE_MINIMUM = 1e-2
+_SCALE_KEPT = 0.95
+"""Of the critic's unit per rollout, when costs fall."""
 
 
 class Multiplier(torch.nn.Module):
@@ -123,6 +127,48 @@ class _Costs:
         return finished
 
 
+class CostCritic(torch.nn.Module):
+    """The cost that is still to come, learned in units of its own spread.
+
+    An episode may cost 0.1 or 5,000. Fitted to such numbers as they are, a network of
+    usual size and learning rate is behind by hundreds of updates; so that it learns them
+    divided by their deviation, which follows what is met. When that changes, the last
+    layer is scaled so that what the critic says does not (van Hasselt et al. 2016,
+    "Learning values across many orders of magnitude", without its shift: a critic of a
+    cost should say 0 where nothing was ever charged).
+
+    Args:
+        size: Number of features.
+        layers: Widths of the hidden layers.
+
+    Attributes:
+        scale: One in these units is so much cost.
+    """
+
+    scale: torch.Tensor
+
+    def __init__(self, size: int, layers: tuple[int, ...]) -> None:
+        super().__init__()
+        made = create_mlp(size, 1, list(layers), torch.nn.Tanh)
+        self.layers = torch.nn.Sequential(*made)
+        self.register_buffer("scale", torch.tensor(_SCALE_MINIMUM))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return (n, 1) costs of (n, size) features."""
+        return cast(torch.Tensor, self.layers(features) * self.scale)
+
+    def adapt(self, returns: torch.Tensor) -> None:
+        """Follow the deviation of newly met costs: upward at once, downward slowly."""
+        met = max(float(returns.square().mean().sqrt()), _SCALE_MINIMUM)
+        wanted = max(met, _SCALE_KEPT * float(self.scale))
+        last = cast(torch.nn.Linear, self.layers[-1])
+        with torch.no_grad():
+            ratio = self.scale / wanted
+            last.weight.mul_(ratio)
+            last.bias.mul_(ratio)
+            self.scale.fill_(wanted)
+
+
 class _OnPolicy(OnPolicyAlgorithm):
     """On-policy learning with a critic for the cost.
 
@@ -141,8 +187,7 @@ class _OnPolicy(OnPolicyAlgorithm):
         plan = self.constraint
         self.multiplier = Multiplier(plan)
         size = self.policy.features_extractor.features_dim
-        layers = create_mlp(size, 1, list(plan.critic_layers), torch.nn.Tanh)
-        self.cost_critic = torch.nn.Sequential(*layers).to(self.device)
+        self.cost_critic = CostCritic(size, plan.critic_layers).to(self.device)
         self.cost_optimizer = torch.optim.Adam(
             self.cost_critic.parameters(), lr=plan.critic_learning_rate
         )
@@ -232,12 +277,14 @@ class _OnPolicy(OnPolicyAlgorithm):
             returns.reshape(-1, 1), dtype=torch.float32, device=self.device
         )
         losses = []
+        self.cost_critic.adapt(wanted)
+        unit = float(self.cost_critic.scale)
         for _ in range(plan.critic_epochs):
             order = np.random.permutation(len(wanted))
             for start in range(0, len(order), plan.critic_batch_size):
                 batch = torch.as_tensor(order[start : start + plan.critic_batch_size])
                 found = self.cost_critic(features[batch])
-                loss = torch.nn.functional.mse_loss(found, wanted[batch])
+                loss = torch.nn.functional.mse_loss(found / unit, wanted[batch] / unit)
                 self.cost_optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.cost_optimizer.step()

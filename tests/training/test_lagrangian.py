@@ -24,7 +24,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 from physai.errors import ConfigError
 from physai.training.config import ConstraintConfig
 from physai.training.hyperparameters import algorithms
-from physai.training.lagrangian import Multiplier, constrained
+from physai.training.lagrangian import CostCritic, Multiplier, constrained
 from physai.training.vector import SharedVectorEnv
 
 STEPS = 10
@@ -174,12 +174,13 @@ def test_the_advantage_of_cost_is_that_of_rewards() -> None:
     model = small_ppo(1.0)
     with torch.no_grad():
         for ours, theirs in (
-            (model.cost_critic[0], model.policy.mlp_extractor.value_net[0]),
-            (model.cost_critic[2], model.policy.mlp_extractor.value_net[2]),
-            (model.cost_critic[4], model.policy.value_net),
+            (model.cost_critic.layers[0], model.policy.mlp_extractor.value_net[0]),
+            (model.cost_critic.layers[2], model.policy.mlp_extractor.value_net[2]),
+            (model.cost_critic.layers[4], model.policy.value_net),
         ):
             ours.weight.copy_(theirs.weight)
             ours.bias.copy_(theirs.bias)
+        model.cost_critic.scale.fill_(1.0)
 
     class Same(Trade):
         def step(self, action: Any) -> Any:
@@ -199,6 +200,29 @@ def test_the_advantage_of_cost_is_that_of_rewards() -> None:
     model.train = train
     model.learn(400)
     np.testing.assert_allclose(seen["cost"], seen["reward"], atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [0.05, 1.0, 4000.0])
+def test_the_critic_learns_costs_of_any_size_equally_fast(size: float) -> None:
+    torch.manual_seed(0)
+    features = torch.randn(256, 4)
+    wanted = size * (1.0 + 0.2 * features[:, :1])
+    critic = CostCritic(4, (16,))
+    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-3)
+    critic.adapt(wanted)
+    for _ in range(400):
+        unit = float(critic.scale)
+        loss = ((critic(features) - wanted) / unit).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    error = (critic(features) - wanted).abs().mean()
+    assert float(error) < 0.1 * size
+    # Another unit does not change what it says.
+    before = critic(features).detach()
+    critic.adapt(20.0 * wanted)
+    assert float(critic.scale) > 15.0 * unit
+    assert torch.allclose(critic(features), before, rtol=1e-4)
 
 
 def test_a_run_goes_on_with_critic_and_price(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from physai.robot.kinematics import Kinematics
 from physai.tasks import registry
 from physai.tasks.care import night_round_kernel as kernel
+from physai.tasks.care.night_round_reward import place_of
 
 ID = "physai/CareNightRound-v0"
 ROUTE = np.array([[-4.4, -0.4], [-0.95, -0.4], [-0.95, 4.95]])
@@ -79,6 +81,32 @@ def test_an_arm_that_is_not_asked_stands_and_nan_stays_nan(task):
         cycle.close()
 
 
+def test_a_policy_sees_how_far_the_tool_is_from_where_the_item_goes():
+    cycle = registry.make_cycle(ID)
+    task = cycle.task
+    names = task.spaces().observation_names
+    first = names.index("place_x_from_tool_in_base_m")
+    rng = np.random.default_rng(3)
+    try:
+        cycle.reset(task.sample_scenario(10_000_003, "test", "deliver_asleep"))
+        for _ in range(40):
+            record = cycle.step(rng.uniform(-1.0, 1.0, len(task.spaces().action_names)))
+            state = cycle.state
+            shown = task.observe(state)[first : first + 3]
+            table = [state.extras[kernel.TABLE_X], state.extras[kernel.TABLE_Y]]
+            base = Rotation.from_quat(state.base_pose_in_world[3:7])
+            offset = [*task.settings.route.place_offset_m, 0.0]
+            there = [*table, place_of(task.process, task.settings)[2]]
+            there += base.inv().apply(offset)
+            fixed = Kinematics(task.robot)
+            fixed.update(state.actuator_position)
+            np.testing.assert_allclose(shown, there - fixed.tool_position, atol=1e-3)
+            if record.terminated:
+                break
+    finally:
+        cycle.close()
+
+
 def play(cycle, name, seed, template):
     policy = cycle.scripted_policy(name, seed=1)
     cycle.reset(cycle.task.sample_scenario(seed, "test", template))
@@ -130,6 +158,7 @@ def test_the_item_goes_on_the_table_within_reach(task):
     posture = np.array(task.robot.home_position)
     posture[2] = -0.5 * math.pi
     k.update(posture)
-    found, error = k.solve_position(task.place_m, k.tool_rotation.copy(), posture)
+    place = place_of(task.process, task.settings)
+    found, error = k.solve_position(place, k.tool_rotation.copy(), posture)
     assert error < 1e-3
     assert (found >= task.robot.position_min).all()

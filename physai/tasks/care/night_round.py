@@ -67,7 +67,7 @@ class CareNightRound(Task):
             + [a.tool_linear_m_s] * 3
             + [a.tool_angular_rad_s] * 3
         )
-        self.place_m = place_of(values, s)
+        self.goal = np.array([*s.route.place_offset_m, place_of(values, s)[2]])
         """(3,) TCP when the item stands where it belongs, world."""
         self._steps = environment.episode_s * environment.control_hz
         self._reward = NightRoundReward(
@@ -106,6 +106,7 @@ class CareNightRound(Task):
             self.route,
             self.settings.route.look_ahead_m,
             self.site,
+            self.goal,
             self.robot.tool_link,
             k.buffer,
             k.size,

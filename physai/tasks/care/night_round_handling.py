@@ -11,7 +11,7 @@ import numpy as np
 
 from physai.body.heading import heading_of, wrap
 from physai.tasks.care.night_round import CareNightRound
-from physai.tasks.care.night_round_kernel import HELD, TABLE_X, TABLE_Y
+from physai.tasks.care.night_round_kernel import HELD, TABLE_X, TABLE_Y, placed
 from physai.tasks.motion import limit_length
 from physai.types import Array, State
 
@@ -22,7 +22,9 @@ _ABOVE_M = 0.06
 """The item is carried over the table at this height above it."""
 _ON_M = 0.015
 """Near enough to the table top to open the hand."""
-_AT_M = 0.012
+_OVER_M = 0.04
+_AT_M = 0.008
+"""Across: where the item begins to go down, and where it may go down to the table."""
 _LIFT_M = 0.16
 _ARM_M_S = 0.10
 _LEVEL_PER_S = 1.0
@@ -56,7 +58,7 @@ class NightRoundHandling:
         away = float(np.hypot(*(tool - goal)[:2]))
         if state.extras[HELD] < 0.5:
             return _toward(tool, [tool[0], tool[1], goal[2] + _LIFT_M], _ARM_M_S), 0.0
-        if away > _AT_M:
+        if away > _OVER_M:
             # Over the table first: round the base's column, not through it.
             via = goal + np.array([0.0, 0.0, _ABOVE_M])
             radius = float(np.hypot(tool[0], tool[1]))
@@ -72,8 +74,12 @@ class NightRoundHandling:
                 via[:2] = tool[:2]
             return _toward(tool, via, _ARM_M_S), 0.0
         height = float(tool[2] - goal[2])
+        # A funnel: the lower, the nearer. What sinks by a threshold alone hovers at it
+        # in whoever imitates it.
+        wide = (away - _AT_M) / (_OVER_M - _AT_M)
+        goal[2] += _ABOVE_M * max(0.0, wide)
         down = _toward(tool, goal, _LOWER_M_S)
-        return down, 1.0 if height < _ON_M else 0.0
+        return down, 1.0 if height < _ON_M and away < _ON_M else 0.0
 
     def level(self, state: State) -> Array:
         """Turn of the tool that brings its z straight down, base frame."""
@@ -84,17 +90,10 @@ class NightRoundHandling:
 
     def _goal(self, state: State) -> Array:
         """(3,) TCP of the placed item in the base frame, by the measured table."""
-        task, e = self.task, state.extras
-        yaw = heading_of(state.base_pose_in_world)
-        dx, dy = task.settings.route.place_offset_m
+        e, yaw, goal = state.extras, heading_of(state.base_pose_in_world), np.empty(3)
         c, s = math.cos(yaw), math.sin(yaw)
-        return np.array(
-            [
-                e[TABLE_X] + dx * c + dy * s,
-                e[TABLE_Y] - dx * s + dy * c,
-                task.place_m[2],
-            ]
-        )
+        placed(e[TABLE_X], e[TABLE_Y], c, s, self.task.goal, goal)
+        return goal
 
 
 def _toward(place: Array, goal: Array | list[float], speed: float) -> Array:

@@ -10,12 +10,14 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from physai.plant.night_round_kernel import CHEST, PELVIS, on_bed
 from physai.robot.kinematics import chain_of, fill_jacobian, place
 from physai.tasks.motion import cut_entry
+from physai.tasks.observation import find_nearest, turn_into
 from physai.tasks.twist import joints_from_twist
 from physai.types import Array
 
-__all__ = ["command", "follow"]
+__all__ = ["command", "fill_tracks", "follow", "placed"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -70,6 +72,65 @@ def follow(x: float, y: float, route: Array, ahead: float, out: Array) -> None:
             out[2], out[3] = route[k, 0] + share * ex, route[k, 1] + share * ey
             return
         rest -= size
+
+
+@numba.njit(cache=True)
+def placed(
+    table_x: float, table_y: float, c: float, s: float, goal: Array, out: Array
+) -> None:
+    """Write the TCP of the placed item in the base frame, by the measured table.
+
+    Args:
+        table_x: Of the table in the base frame [m].
+        table_y: The same.
+        c: Cosine of the base's heading in the world.
+        s: Its sine.
+        goal: (3,) x and y from the table, world, and height above the floor [m].
+        out: (3,) out [m].
+    """
+    out[0] = table_x + goal[0] * c + goal[1] * s
+    out[1] = table_y - goal[0] * s + goal[1] * c
+    out[2] = goal[2]
+
+
+@numba.njit(cache=True)
+def fill_tracks(
+    people: Array,
+    x: float,
+    y: float,
+    c: float,
+    s: float,
+    site: Array,
+    far: float,
+    out: npt.NDArray[np.float32],
+) -> None:
+    """Write place, height and whether off the bed of the nearest tracks.
+
+    Args:
+        people: (P, S, 7) tracks.
+        x: Of the base, world [m].
+        y: The same.
+        c: Cosine of its heading.
+        s: Its sine.
+        site: Figures of :class:`physai.plant.night_round_kernel.Figure`.
+        far: Where nothing is seen [m].
+        out: (4 n,) of n tracks.
+    """
+    count = out.shape[0] // 4
+    nearest, where = np.empty(count, dtype=np.int64), np.empty(3)
+    find_nearest(x, y, people, PELVIS, nearest)
+    for t in range(count):
+        k = 4 * t
+        out[k], out[k + 1] = far, 0.0
+        out[k + 2], out[k + 3] = 1.0, 0.0
+        if nearest[t] < 0:
+            continue
+        body = people[nearest[t]]
+        for i in range(3):
+            where[i] = 0.5 * (body[PELVIS, i] + body[PELVIS, 3 + i])
+        out[k], out[k + 1] = turn_into(where[0] - x, where[1] - y, c, s)
+        out[k + 2] = 0.5 * (body[CHEST, 2] + body[CHEST, 5])
+        out[k + 3] = 0.0 if on_bed(where, site) else 1.0
 
 
 @numba.njit(cache=True)

@@ -11,16 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from physai.body.heading import heading_of
-from physai.plant.night_round_kernel import CHEST, PELVIS, on_bed
 from physai.robot.description import Robot
 from physai.robot.kinematics import chain_of, place
-from physai.tasks.care.night_round_kernel import Integers, follow
+from physai.tasks.care.night_round_kernel import (
+    TABLE_X,
+    Integers,
+    fill_tracks,
+    follow,
+    placed,
+)
 from physai.tasks.care.night_round_settings import ActionSettings
 from physai.tasks.observation import (
     Entry,
     bound,
     fill_sectors,
-    find_nearest,
     joint_entries,
     spaces_from,
     turn_into,
@@ -39,33 +43,6 @@ FAR_M = 8.0
 
 
 @numba.njit(cache=True)
-def _fill_tracks(
-    people: Array,
-    x: float,
-    y: float,
-    c: float,
-    s: float,
-    site: Array,
-    out: npt.NDArray[np.float32],
-) -> None:
-    """Write place, height and whether off the bed of the nearest tracks."""
-    nearest, where = np.empty(TRACKS, dtype=np.int64), np.empty(3)
-    find_nearest(x, y, people, PELVIS, nearest)
-    for t in range(TRACKS):
-        k = 4 * t
-        out[k], out[k + 1] = FAR_M, 0.0
-        out[k + 2], out[k + 3] = 1.0, 0.0
-        if nearest[t] < 0:
-            continue
-        body = people[nearest[t]]
-        for i in range(3):
-            where[i] = 0.5 * (body[PELVIS, i] + body[PELVIS, 3 + i])
-        out[k], out[k + 1] = turn_into(where[0] - x, where[1] - y, c, s)
-        out[k + 2] = 0.5 * (body[CHEST, 2] + body[CHEST, 5])
-        out[k + 3] = 0.0 if on_bed(where, site) else 1.0
-
-
-@numba.njit(cache=True)
 def observe(
     base: Array,
     position: Array,
@@ -78,6 +55,7 @@ def observe(
     route: Array,
     ahead: float,
     site: Array,
+    goal: Array,
     tool: int,
     buffer: Array,
     size: Integers,
@@ -99,6 +77,7 @@ def observe(
         route: (K, 2) corners [m].
         ahead: See :func:`physai.tasks.care.night_round_kernel.follow`.
         site: Figures of :class:`physai.plant.night_round_kernel.Figure`.
+        goal: (3,) see :func:`physai.tasks.care.night_round_kernel.placed`.
         tool: Link of the tool's frame.
         buffer: Of a kinematics whose base is at the origin; placed.
         size: The same.
@@ -106,7 +85,8 @@ def observe(
         high: (o,).
         out: (o,).
     """
-    x, y, yaw, way = base[0], base[1], heading_of(base), np.empty(4)
+    x, y, yaw = base[0], base[1], heading_of(base)
+    way, there = np.empty(4), np.empty(3)
     c, s = np.cos(yaw), np.sin(yaw)
     follow(x, y, route, ahead, way)
     dx, dy = way[2] - x, way[3] - y
@@ -120,16 +100,19 @@ def observe(
     k += 2 * n
     chain = chain_of(buffer, size)
     place(position, chain)
+    placed(extras[TABLE_X], extras[TABLE_X + 1], c, s, goal, there)
     for i in range(3):
         out[k + i] = chain.link_position[tool, i]
-        out[k + 3 + i] = -chain.link_rotation[tool, i, 2]
-    k += 6
+        out[k + 3 + i] = there[i] - out[k + i]
+        out[k + 6 + i] = -chain.link_rotation[tool, i, 2]
+    k += 9
     for i in range(extras.shape[0]):
         out[k + i] = extras[i]
     k += extras.shape[0]
     fill_sectors(ranges, FAR_M, out[k : k + SECTORS])
-    _fill_tracks(people, x, y, c, s, site, out[k + SECTORS :])
-    k += SECTORS + 4 * TRACKS
+    k += SECTORS
+    fill_tracks(people, x, y, c, s, site, FAR_M, out[k : k + 4 * TRACKS])
+    k += 4 * TRACKS
     out[k], out[k + 1] = people_age, time_share
     bound(low, high, out)
 
@@ -157,6 +140,7 @@ def spaces_of(robot: Robot, extras: tuple[str, ...], action: ActionSettings) -> 
         ("base_angular_rad_s", -angular, angular),
         *joint_entries(robot),
         *((f"tool_{c}_in_base_m", -2.0, 2.0) for c in "xyz"),
+        *((f"place_{c}_from_tool_in_base_m", -FAR_M, FAR_M) for c in "xyz"),
         *((f"item_up_{c}_in_base", -1.0, 1.0) for c in "xyz"),
         *((name, *_BOUNDS[name]) for name in extras),
         *((f"lidar_sector{k}_m", 0.0, FAR_M) for k in range(SECTORS)),

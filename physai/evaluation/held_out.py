@@ -172,11 +172,9 @@ def _in_the_dark(asked: HeldOut) -> Cycle:
     """Make a cycle whose observation has images, from cameras that are off."""
     from physai.tasks import registry
     from physai.tasks.cycle import Cycle
-    from physai.tasks.image_observation import ImageObservation
 
     blind = registry.make_cycle(asked.environment, guard=asked.guard)
-    cameras = blind.environment.plant.cameras
-    sight = ImageObservation(blind.task.spaces(), cameras)
+    sight = registry.make_sight(blind.environment, blind.task)
     return Cycle(blind.plant, blind.task, blind.mode, sight)
 
 

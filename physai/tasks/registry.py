@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from physai.plant.plant import Plant
     from physai.tasks.cycle import Cycle
     from physai.tasks.environment import EnvironmentConfig
+    from physai.tasks.image_observation import ImageObservation
     from physai.tasks.task import Spaces, Task
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "load_environment",
     "make",
     "make_cycle",
+    "make_sight",
     "make_task",
     "observed_spaces",
     "register_all",
@@ -198,31 +200,42 @@ def make_cycle(
     tagged = observation == "tags"
     if tagged and not (environment.plant.process or {}).get("tags"):
         raise ContractError(_no_tags(environment))
-    seeing = observation == "rgbd"
-    if seeing and not environment.plant.cameras:
-        raise ContractError(_no_camera(environment))
     task = make_task(environment)
+    sight = make_sight(environment, task) if observation == "rgbd" else None
     made: Any = plant
     if isinstance(plant, str):
         maker = resolve("plant", plant, PLANTS)
         if tagged and not hasattr(maker, "see_tags"):
             raise ContractError(_no_tags(environment))
-        if seeing and not hasattr(maker, "watch"):
+        if sight is not None and not hasattr(maker, "watch"):
             raise ContractError(_no_camera(environment, plant))
         made = maker(environment.plant, task.robot, **plant_arguments)
     if tagged:
         if not hasattr(made, "see_tags"):
             raise ContractError(_no_tags(environment))
         made.see_tags()
-    if not seeing:
-        return Cycle(made, task, mode)
+    if sight is not None:
+        if not hasattr(made, "watch"):
+            raise ContractError(_no_camera(environment))
+        made.watch()
+    return Cycle(made, task, mode, sight)
+
+
+def make_sight(environment: EnvironmentConfig, task: Task) -> ImageObservation:
+    """Make the observation of an environment's images.
+
+    Args:
+        environment: Gives the cameras.
+        task: Gives the entries beside the pixels.
+
+    Raises:
+        ContractError: If there is no camera.
+    """
     from physai.tasks.image_observation import ImageObservation
 
-    if not hasattr(made, "watch"):
+    if not environment.plant.cameras:
         raise ContractError(_no_camera(environment))
-    made.watch()
-    sight = ImageObservation(task.spaces(), environment.plant.cameras)
-    return Cycle(made, task, mode, sight)
+    return ImageObservation(task.spaces(), environment.plant.cameras)
 
 
 def _no_tags(environment: EnvironmentConfig) -> str:
@@ -241,14 +254,10 @@ def observed_spaces(env_id: str, observation: str = "state") -> Spaces:
         ContractError: If images are to be seen, and there is no camera.
     """
     environment = load_environment(env_id)
-    spaces = make_task(environment).spaces()
+    task = make_task(environment)
     if observation != "rgbd":
-        return spaces
-    if not environment.plant.cameras:
-        raise ContractError(_no_camera(environment))
-    from physai.tasks.image_observation import ImageObservation
-
-    return ImageObservation(spaces, environment.plant.cameras).spaces
+        return task.spaces()
+    return make_sight(environment, task).spaces
 
 
 def _no_camera(environment: EnvironmentConfig, plant: str = "") -> str:

@@ -32,14 +32,15 @@ BUDGETS = {"logistics_crossing": 100.0, "care_feeding": 20.0}
 """Per episode; well below a tenth of what the policy costs that knows of no budget."""
 _AIM = 0.5
 """Of the budget, in training."""
+_EXPLORATION = {"logistics_crossing": -0.5, "care_feeding": -1.5}
+"""Logarithm of the first standard deviation of actions, in both arms. A truck that creeps
+past a limit has to see the way back; beside a face noise alone costs."""
 
 _SHARED = [
     "guard=off",
     "total_steps=150000",
     "demonstrations.episodes=0",
     "normalize_observation=false",
-    "policy_kwargs={net_arch: [64, 64], log_std_init: -1.5, "
-    "features_extractor_class: MultiScaleFeatures}",
     "hyperparameters={n_steps: 256, batch_size: 256, n_epochs: 10, "
     "learning_rate: {linear: [1.0e-3, 1.0e-5]}, gae_lambda: 0.95, clip_range: 0.2}",
     "vector={environments: 4, processes: 1}",
@@ -63,7 +64,11 @@ def train(task: str, seed: int, budget: float | None, runs: Path) -> dict[str, A
             command += [str(folder), "--resume"]
         else:
             command += [task, "--seed", str(seed), "--out", str(folder)]
-            settings = [*_SHARED]
+            settings = [
+                *_SHARED,
+                f"policy_kwargs={{net_arch: [64, 64], log_std_init: {_EXPLORATION[task]}, "
+                "features_extractor_class: MultiScaleFeatures}",
+            ]
             if budget is not None:
                 settings.append(f"constraint={{budget: {_AIM * budget}, {_GAINS}}}")
             for setting in settings:

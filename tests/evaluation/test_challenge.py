@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from physai.errors import ContentError, ContractError
@@ -12,6 +14,8 @@ from physai.evaluation.challenge import (
     domains,
 )
 from physai.evaluation.suite import SuiteConfig, load_suite
+
+ADVERSARIES = Path(__file__).parents[2] / "benchmarks" / "adversaries"
 
 
 @pytest.mark.slow
@@ -112,3 +116,17 @@ def _chance(file: Path, name: str) -> None:
     policy.save(file)
     write_contract(cycle, file)
     cycle.close()
+
+
+@pytest.mark.parametrize(
+    "file", sorted(ADVERSARIES.glob("*.onnx")), ids=lambda file: file.stem
+)
+def test_a_frozen_adversary_still_fits_its_environment(file: Path) -> None:
+    from physai.tasks import registry
+
+    contract = json.loads(file.with_suffix(".json").read_text())
+    spaces = registry.observed_spaces(contract["environment"])
+    assert tuple(contract["observation_names"]) == spaces.observation_names
+    assert tuple(contract["action_names"]) == spaces.action_names
+    asked = onnxruntime.InferenceSession(file.read_bytes()).get_inputs()[0]
+    assert asked.shape[1] == len(spaces.observation_names)

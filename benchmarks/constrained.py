@@ -50,7 +50,7 @@ _SHARED = [
 ]
 
 
-_GAINS = "proportional: 0.01, integral: 0.002, smoothing: 0.8, maximum: 10.0"
+_GAINS = "proportional: 0.05, integral: 0.01, smoothing: 0.8"
 
 
 def train(task: str, seed: int, budget: float | None, runs: Path) -> dict[str, Any]:

@@ -19,8 +19,7 @@ class _Board(TensorBoardOutputFormat):
     """
 
     def __init__(self, folder: Path, steps: int) -> None:
-        purge = steps + 1 if steps else None
-        self.writer = SummaryWriter(log_dir=str(folder), purge_step=purge)
+        self.writer = SummaryWriter(log_dir=str(folder), purge_step=steps + 1)
         self._is_closed = False
 
 

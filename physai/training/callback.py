@@ -108,7 +108,7 @@ class Keeper(BaseCallback):
                 raise
 
     def _on_rollout_end(self) -> None:
-        steps = self.model.num_timesteps
+        steps, told = self.model.num_timesteps, False
         recent = list(self.model.ep_info_buffer or [])
         successes = list(self.model.ep_success_buffer or [])
         if recent:
@@ -124,6 +124,7 @@ class Keeper(BaseCallback):
             curve = self.progress["curve"]
             if not curve or steps - curve[-1]["steps"] >= self.config.total_steps / 400:
                 curve.append(row)
+                told = True
             self.logger.record("rollout/episode_cost", row["cost"])
             if self._bar is not None:
                 self._bar.set_postfix(
@@ -131,6 +132,10 @@ class Keeper(BaseCallback):
                     ok=f"{row['success']:.2f}",
                     cost=f"{row['cost']:.2f}",
                 )
+        if told and isinstance(self.model, OffPolicyAlgorithm):
+            # By itself it tells something at ends of episodes only, which a run that is
+            # killed again and again may not reach.
+            self.logger.dump(steps)
         if self._bar is not None:
             self._bar.update(steps - self._bar.n)
 

@@ -13,9 +13,11 @@ import pytest
 pytest.importorskip("stable_baselines3")
 
 from stable_baselines3 import PPO
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from physai.cli import main
 from physai.errors import PhysaiError
+from physai.training.board import open_board
 from physai.training.config import TrainConfig
 from physai.training.tracking import Tracking, open_tracking
 
@@ -142,3 +144,18 @@ def test_a_server_that_is_not_there_is_one_sentence(
     ):
         tracking.begin()
     assert not (tmp_path / "tracking.json").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 512])
+def test_what_a_lost_start_wrote_is_not_shown_twice(tmp_path: Path, kept: int) -> None:
+    for steps, value in ((0, 1.0), (kept, 2.0)):
+        board = open_board(tmp_path, steps)
+        for step in (512, 1024):
+            if step > steps:
+                board.record("rollout/ep_rew_mean", value)
+                board.dump(step)
+        board.close()
+    shown = EventAccumulator(str(tmp_path / "run_0"))
+    shown.Reload()
+    events = [(e.step, e.value) for e in shown.Scalars("rollout/ep_rew_mean")]
+    assert events == [(512, 2.0 if kept == 0 else 1.0), (1024, 2.0)]

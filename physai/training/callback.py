@@ -133,9 +133,7 @@ class Keeper(BaseCallback):
                     cost=f"{row['cost']:.2f}",
                 )
         if told and isinstance(self.model, OffPolicyAlgorithm):
-            # By itself it tells something at ends of episodes only, which a run that is
-            # killed again and again may not reach.
-            self.logger.dump(steps)
+            self.model.dump_logs()
         if self._bar is not None:
             self._bar.update(steps - self._bar.n)
 

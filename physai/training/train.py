@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     SubprocVecEnv,
@@ -239,6 +240,10 @@ def _learn(
         callbacks: list[BaseCallback] = [keeper, tracking.callback()]
         if config.curriculum is not None:
             callbacks.append(Curriculum(config.curriculum, progress))
+        # Off-policy it is the keeper who tells, at every row of the curve: by itself it
+        # would at ends of episodes, which a run that is killed often may not reach.
+        off_policy = isinstance(model, OffPolicyAlgorithm)
+        quiet: dict[str, Any] = {"log_interval": None} if off_policy else {}
         try:
             if left > 0:
                 model.learn(
@@ -247,6 +252,7 @@ def _learn(
                     reset_num_timesteps=False,
                     tb_log_name="run",
                     progress_bar=False,
+                    **quiet,
                 )
         except (ValueError, AssertionError):
             # Distributions refuse a mean that is not a number before we see it.

@@ -22,6 +22,8 @@ _ABOVE_M = 0.06
 """The item is carried over the table at this height above it."""
 _ON_M = 0.015
 """Near enough to the table top to open the hand."""
+_OPENING_M = 0.01
+"""Over this distance the command to open grows from 0 to 1."""
 _OVER_M = 0.04
 _AT_M = 0.008
 """Across: where the item begins to go down, and where it may go down to the table."""
@@ -79,7 +81,10 @@ class NightRoundHandling:
         wide = (away - _AT_M) / (_OVER_M - _AT_M)
         goal[2] += _ABOVE_M * max(0.0, wide)
         down = _toward(tool, goal, _LOWER_M_S)
-        return down, 1.0 if height < _ON_M and away < _ON_M else 0.0
+        # It opens above one half: on the table and in place. A press of one step of
+        # thousands shows nobody when it is due.
+        near = _ON_M - max(height, away)
+        return down, min(1.0, max(0.0, 0.5 + near / _OPENING_M))
 
     def level(self, state: State) -> Array:
         """Turn of the tool that brings its z straight down, base frame."""

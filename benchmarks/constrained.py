@@ -32,7 +32,7 @@ BUDGETS = {"logistics_crossing": 100.0, "care_feeding": 20.0}
 """Per episode; well below a tenth of what the policy costs that knows of no budget."""
 _AIM = 0.5
 """Of the budget, in training."""
-_EXPLORATION = {"logistics_crossing": -0.5, "care_feeding": -1.5}
+_EXPLORATION = {"logistics_crossing": -0.5, "care_feeding": -2.5}
 """Logarithm of the first standard deviation of actions, in both arms. A truck that creeps
 past a limit has to see the way back; beside a face noise alone costs."""
 

@@ -28,6 +28,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from physai.policy.bundle import read_bundle
+from physai.provenance import git_revision
 from physai.training.checkpoint import latest_checkpoint, read_progress
 
 SMALL = {
@@ -43,6 +44,8 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "PPO": {"hyperparameters": "{n_steps: 128, batch_size: 128, n_epochs: 2}"},
     "SAC": {
         "algorithm": "SAC",
+        # A start that is killed gives up its episodes: longer, so that some end.
+        "total_steps": 9216,
         "hyperparameters": (
             "{buffer_size: 20000, learning_starts: 512, batch_size: 64, "
             "learning_rate: {linear: [3.0e-4, 1.0e-5]}, gamma: 0.998, "
@@ -69,14 +72,17 @@ def main() -> None:
         "--out", type=Path, default=Path("benchmarks/results/kills.json")
     )
     options = parser.parse_args()
-    rows = {}
+    rows: dict[str, Any] = {}
+    if options.out.is_file():
+        # Learners that are not run again keep their rows.
+        rows = json.loads(options.out.read_text())["learners"]
     with tempfile.TemporaryDirectory() as place:
         for name in options.only or LEARNERS:
             folder = Path(place) / name.replace(", ", "_")
             rows[name] = torture(name, folder, options.kills, options.seed)
             print(name, json.dumps(rows[name], indent=1), flush=True)
-    result = {"schema": "physai/kills/1", "seed": options.seed, "learners": rows}
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+            result = {"schema": "physai/kills/1", "learners": rows}
+            options.out.write_text(json.dumps(result, indent=1) + "\n")
     if not all(row["ok"] for row in rows.values()):
         raise SystemExit(1)
 
@@ -124,7 +130,8 @@ def torture(name: str, folder: Path, kills: int, seed: int) -> dict[str, Any]:
         )
         print(f"{name}: {killed[-1]}", file=sys.stderr, flush=True)
     subprocess.run([*train, str(folder), "--resume"], check=True, capture_output=True)
-    return {**examine(folder), "kills": killed, **left_over(folder, before)}
+    found = {**examine(folder), "kills": killed, **left_over(folder, before)}
+    return {"seed": seed, "git_revision": git_revision(), **found}
 
 
 def wait_for(
@@ -181,13 +188,13 @@ def examine(folder: Path) -> dict[str, Any]:
         "steps": progress["steps"],
         "curve_rows": len(steps),
         "curve_increasing": all(gap > 0 for gap in gaps),
-        "largest_gap_steps": max(gaps),
+        "largest_gap_steps": max(gaps, default=0),
         "checkpoint_every_steps": config["checkpoint_every_steps"],
         "evaluations": evaluated,
         "tensorboard_tags": len(series),
         "tensorboard_increasing": all(lines.values()),
         "tensorboard_largest_gap_steps": max(
-            b - a for a, b in itertools.pairwise(series["rollout/ep_rew_mean"])
+            b - a for a, b in itertools.pairwise(series["train/learning_rate"])
         ),
         "updates": data["_n_updates"],
         "updates_expected": updates_expected(config, progress["steps"]),

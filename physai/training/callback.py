@@ -61,13 +61,13 @@ class Keeper(BaseCallback):
         self.normalizer, self.progress = normalizer, progress
         self.meter = meter
         self._bar: tqdm[Any] | None = None
-        self._last_checkpoint = self._last_check = self._learned = 0
+        self._last_checkpoint = self._last_check = self._learned = self._told = 0
         done = progress.get("evaluations") or [{"steps": 0}]
         self._last_evaluation = int(done[-1]["steps"])
         self._env: gymnasium.Env[Any, Any] | None = None
 
     def _on_training_start(self) -> None:
-        self._last_checkpoint = self._learned = self.model.num_timesteps
+        self._last_checkpoint = self._learned = self._told = self.model.num_timesteps
         self._bar = tqdm(
             total=self.config.total_steps,
             initial=self.model.num_timesteps,
@@ -108,7 +108,7 @@ class Keeper(BaseCallback):
                 raise
 
     def _on_rollout_end(self) -> None:
-        steps, told = self.model.num_timesteps, False
+        steps, every = self.model.num_timesteps, self.config.total_steps / 400
         recent = list(self.model.ep_info_buffer or [])
         successes = list(self.model.ep_success_buffer or [])
         if recent:
@@ -122,9 +122,8 @@ class Keeper(BaseCallback):
                 "cpu_seconds": self.progress["cpu_seconds"],
             }
             curve = self.progress["curve"]
-            if not curve or steps - curve[-1]["steps"] >= self.config.total_steps / 400:
+            if not curve or steps - curve[-1]["steps"] >= every:
                 curve.append(row)
-                told = True
             self.logger.record("rollout/episode_cost", row["cost"])
             if self._bar is not None:
                 self._bar.set_postfix(
@@ -132,7 +131,8 @@ class Keeper(BaseCallback):
                     ok=f"{row['success']:.2f}",
                     cost=f"{row['cost']:.2f}",
                 )
-        if told and isinstance(self.model, OffPolicyAlgorithm):
+        if isinstance(self.model, OffPolicyAlgorithm) and steps - self._told >= every:
+            self._told = steps
             self.model.dump_logs()
         if self._bar is not None:
             self._bar.update(steps - self._bar.n)

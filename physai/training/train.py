@@ -240,8 +240,8 @@ def _learn(
         callbacks: list[BaseCallback] = [keeper, tracking.callback()]
         if config.curriculum is not None:
             callbacks.append(Curriculum(config.curriculum, progress))
-        # Off-policy it is the keeper who tells, at every row of the curve: by itself it
-        # would at ends of episodes, which a run that is killed often may not reach.
+        # Off-policy it is the keeper who tells, at steps as even as those of the curve: by
+        # itself it would at ends of episodes, which are rare where episodes are long.
         off_policy = isinstance(model, OffPolicyAlgorithm)
         quiet: dict[str, Any] = {"log_interval": None} if off_policy else {}
         try:

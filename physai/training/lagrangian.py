@@ -128,11 +128,11 @@ class _Costs:
 
 
 class CostCritic(torch.nn.Module):
-    """The cost that is still to come, learned in units of its own spread.
+    """The cost that is still to come, learned in units of its own size.
 
     An episode may cost 0.1 or 5,000. Fitted to such numbers as they are, a network of
     usual size and learning rate is behind by hundreds of updates; so that it learns them
-    divided by their deviation, which follows what is met. When that changes, the last
+    divided by their root mean square, which follows what is met. When that changes, the last
     layer is scaled so that what the critic says does not (van Hasselt et al. 2016,
     "Learning values across many orders of magnitude", without its shift: a critic of a
     cost should say 0 where nothing was ever charged).
@@ -158,7 +158,11 @@ class CostCritic(torch.nn.Module):
         return cast(torch.Tensor, self.layers(features) * self.scale)
 
     def adapt(self, returns: torch.Tensor) -> None:
-        """Follow the deviation of newly met costs: upward at once, downward slowly."""
+        """Follow the size of newly met costs: upward at once, downward slowly.
+
+        Args:
+            returns: (n, 1) costs.
+        """
         met = max(float(returns.square().mean().sqrt()), _SCALE_MINIMUM)
         wanted = max(met, _SCALE_KEPT * float(self.scale))
         last = cast(torch.nn.Linear, self.layers[-1])

@@ -33,7 +33,7 @@ from physai.provenance import environment_record, git_revision
 from physai.training.checkpoint import latest_checkpoint, read_progress
 
 BUDGETS = {"logistics_crossing": 100.0, "care_feeding": 20.0}
-"""Per episode; well below a tenth of what the policy costs that knows of no budget."""
+"""Per episode; what the policy costs that knows of none is 100 and 4 times as much."""
 _AIM = 0.5
 """Of the budget, in training."""
 _EXPLORATION = {"logistics_crossing": -0.5, "care_feeding": -2.5}
@@ -52,9 +52,8 @@ _SHARED = [
     "compared_episodes: 0, processes: 1}",
     "checkpoint_every_steps=50000",
 ]
-
-
 _GAINS = "proportional: 0.05, integral: 0.01, smoothing: 0.8"
+"""Of the multiplier."""
 
 
 def train(task: str, seed: int, budget: float | None, runs: Path) -> dict[str, Any]:

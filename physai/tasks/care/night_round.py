@@ -67,8 +67,11 @@ class CareNightRound(Task):
             + [a.tool_linear_m_s] * 3
             + [a.tool_angular_rad_s] * 3
         )
-        self.goal = np.array([*s.route.place_offset_m, place_of(values, s)[2]])
-        """(3,) TCP when the item stands where it belongs, world."""
+        self.place_from_table = np.array(
+            [*s.route.place_offset_m, place_of(values, s)[2]]
+        )
+        """(3,) TCP when the item stands where it belongs: x and y from the table along
+        the axes of the world, height above the floor [m]."""
         self._steps = environment.episode_s * environment.control_hz
         self._reward = NightRoundReward(
             s, values, self.site, environment.control_hz, self._steps
@@ -106,7 +109,7 @@ class CareNightRound(Task):
             self.route,
             self.settings.route.look_ahead_m,
             self.site,
-            self.goal,
+            self.place_from_table,
             self.robot.tool_link,
             k.buffer,
             k.size,

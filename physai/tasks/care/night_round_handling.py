@@ -25,8 +25,9 @@ _ON_M = 0.015
 _OPENING_M = 0.01
 """Over this distance the command to open grows from 0 to 1."""
 _OVER_M = 0.04
+"""As far across, or nearer, the item begins to go down."""
 _AT_M = 0.008
-"""Across: where the item begins to go down, and where it may go down to the table."""
+"""As near across, it may go down to the table."""
 _LIFT_M = 0.16
 _ARM_M_S = 0.10
 _LEVEL_PER_S = 1.0
@@ -97,7 +98,7 @@ class NightRoundHandling:
         """(3,) TCP of the placed item in the base frame, by the measured table."""
         e, yaw, goal = state.extras, heading_of(state.base_pose_in_world), np.empty(3)
         c, s = math.cos(yaw), math.sin(yaw)
-        placed(e[TABLE_X], e[TABLE_Y], c, s, self.task.goal, goal)
+        placed(e[TABLE_X], e[TABLE_Y], c, s, self.task.place_from_table, goal)
         return goal
 
 

@@ -1,4 +1,4 @@
-"""Geometry of a night round in numba: its route, and speeds for an action.
+"""Geometry of a night round in numba: route, place, people, speeds for an action.
 
 The *base frame* is the robot's: x forward, y left, z up, on the floor between the drive
 wheels. Extras come in the order of :data:`physai.plant.night_round.EXTRAS`.
@@ -76,7 +76,7 @@ def follow(x: float, y: float, route: Array, ahead: float, out: Array) -> None:
 
 @numba.njit(cache=True)
 def placed(
-    table_x: float, table_y: float, c: float, s: float, goal: Array, out: Array
+    table_x: float, table_y: float, c: float, s: float, from_table: Array, out: Array
 ) -> None:
     """Write the TCP of the placed item in the base frame, by the measured table.
 
@@ -85,12 +85,13 @@ def placed(
         table_y: The same.
         c: Cosine of the base's heading in the world.
         s: Its sine.
-        goal: (3,) x and y from the table, world, and height above the floor [m].
+        from_table: (3,) x and y from the table along the axes of the world, and height
+            above the floor [m].
         out: (3,) out [m].
     """
-    out[0] = table_x + goal[0] * c + goal[1] * s
-    out[1] = table_y - goal[0] * s + goal[1] * c
-    out[2] = goal[2]
+    out[0] = table_x + from_table[0] * c + from_table[1] * s
+    out[1] = table_y - from_table[0] * s + from_table[1] * c
+    out[2] = from_table[2]
 
 
 @numba.njit(cache=True)

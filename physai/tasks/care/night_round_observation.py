@@ -15,6 +15,7 @@ from physai.robot.description import Robot
 from physai.robot.kinematics import chain_of, place
 from physai.tasks.care.night_round_kernel import (
     TABLE_X,
+    TABLE_Y,
     Integers,
     fill_tracks,
     follow,
@@ -55,7 +56,7 @@ def observe(
     route: Array,
     ahead: float,
     site: Array,
-    goal: Array,
+    from_table: Array,
     tool: int,
     buffer: Array,
     size: Integers,
@@ -77,7 +78,7 @@ def observe(
         route: (K, 2) corners [m].
         ahead: See :func:`physai.tasks.care.night_round_kernel.follow`.
         site: Figures of :class:`physai.plant.night_round_kernel.Figure`.
-        goal: (3,) see :func:`physai.tasks.care.night_round_kernel.placed`.
+        from_table: (3,) see :func:`physai.tasks.care.night_round_kernel.placed`.
         tool: Link of the tool's frame.
         buffer: Of a kinematics whose base is at the origin; placed.
         size: The same.
@@ -100,7 +101,7 @@ def observe(
     k += 2 * n
     chain = chain_of(buffer, size)
     place(position, chain)
-    placed(extras[TABLE_X], extras[TABLE_X + 1], c, s, goal, there)
+    placed(extras[TABLE_X], extras[TABLE_Y], c, s, from_table, there)
     for i in range(3):
         out[k + i] = chain.link_position[tool, i]
         out[k + 3 + i] = there[i] - out[k + i]

@@ -51,8 +51,9 @@ _COUNTERS = (
     "ep_info_buffer",
     "ep_success_buffer",
     "exploration_rate",
+    "pending_rollout",
 )
-"""What an algorithm counts beside weights and optimisers, where it has it."""
+"""What an algorithm has beside weights and optimisers, where it has it."""
 
 
 def save_checkpoint(

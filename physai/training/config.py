@@ -55,8 +55,9 @@ class VectorConfig(Config):
     """Of the kind ``shared``: share of the environments that the learner's own process
     steps instead of waiting."""
     overlap: bool = False
-    """Off-policy: update while the environments step. What acts is then one update behind,
-    always; the same seed still gives the same curve."""
+    """Update while the environments step; on-policy in a thread, from the rollout before.
+    What acts is then one update behind, always; the same seed still gives the same
+    curve."""
 
 
 class SightConfig(Config):

@@ -164,6 +164,21 @@ def check_learner(
         torch.set_rng_state(state)
 
 
+def _check_overlap(config: TrainConfig, algorithm: type[BaseAlgorithm]) -> None:
+    """Refuse what an update in a thread of its own would share with the steps."""
+    if not issubclass(algorithm, OnPolicyAlgorithm):
+        return
+    for what, asked in (
+        ("constraint", config.constraint is not None),
+        ("hyperparameters.use_sde", bool(config.hyperparameters.get("use_sde"))),
+    ):
+        if asked:
+            raise ConfigError(
+                f"vector.overlap: with {config.algorithm} it does not go together with "
+                f"{what}; leave one of them out"
+            )
+
+
 def make_learner(
     config: TrainConfig, vector: VecEnv, seed: int | None
 ) -> BaseAlgorithm:
@@ -182,6 +197,7 @@ def make_learner(
     if config.constraint is not None:
         algorithm, more = constrained(algorithm), {"constraint": config.constraint}
     if config.vector.overlap:
+        _check_overlap(config, algorithm)
         algorithm, vector = overlapped(algorithm), Interleaved(vector)
     try:
         with warnings.catch_warnings():

@@ -80,6 +80,14 @@ def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
             ["is shown every step", "keep_every to 1"],
         ),
         ([*RECURRENT, "constraint={budget: 1}"], ["RecurrentPPO is not supported"]),
+        (
+            ["vector.overlap=true", "constraint={budget: 1}"],
+            ["vector.overlap", "with PPO", "together with constraint"],
+        ),
+        (
+            ["vector.overlap=true", "hyperparameters.use_sde=true"],
+            ["vector.overlap", "together with hyperparameters.use_sde"],
+        ),
         (["seed=-1"], ["seed"]),
         (["seed=4294967296"], ["below 2^32"]),
         (["environment=physai/CareFeding-v0"], ["physai/CareFeeding-v0"]),
@@ -105,6 +113,8 @@ def test_cuda_is_refused_where_there_is_none() -> None:
     [
         [*SAC, "hyperparameters.train_freq=[1, episode]"],
         [*SAC, "constraint={budget: 1}"],
+        [*SAC, "constraint={budget: 1}", "vector.overlap=true"],
+        ["vector.overlap=true"],
         [*RECURRENT, "policy_kwargs.lstm_hidden_size=16"],
         [
             "policy_kwargs.activation_fn=ReLU",

@@ -140,6 +140,18 @@ def test_the_stored_config_makes_the_same_run(
 
 
 @pytest.mark.slow
+def test_an_update_during_steps_makes_the_same_run_again(
+    tmp_path: Path, home: dict[str, str]
+) -> None:
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for folder in runs:
+        overlapped = "--set=vector={environments: 2, processes: 1, overlap: true}"
+        # The last that is said of a key holds.
+        run([*command("care_feeding", "--out", str(folder)), overlapped], home)
+    assert_same(*runs)
+
+
+@pytest.mark.slow
 def test_off_policy_the_stored_config_makes_the_same_run(
     tmp_path: Path, home: dict[str, str]
 ) -> None:

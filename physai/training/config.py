@@ -105,6 +105,12 @@ class DemonstrationConfig(Config):
     """Of so many steps one is kept; images of neighbouring steps are nearly equal."""
     sight: SightConfig | None = None
     """None learns images together with actions."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of imitation. With ``bfloat16`` weights stay in float32 and products are
+    rounded to 8 bits; what acts and what is exported is in float32. It helps wide layers,
+    large batches and memory (``benchmarks/precision.py``). Reinforcement learning stays in
+    float32: PPO compares probabilities with those of the rollout, and the rounding of a
+    mean is as large as the changes that its clipping permits."""
 
 
 class EvaluationConfig(Config):

@@ -34,7 +34,7 @@ from physai.training.demonstration import (
 )
 from physai.training.export import has_memory
 from physai.training.features import MultiScaleFeatures
-from physai.training.sequences import fit_sequences
+from physai.training.sequences import fit_sequences, rounded
 from physai.training.sight import learn_to_see, look, target_places
 
 __all__ = ["fit", "imitate", "remember"]
@@ -104,7 +104,9 @@ def _fit_steps(
             seen = torch.cat(
                 [x[index], *(_floats(block[rows]).to(device) for block in pixels)], 1
             )
-            loss = torch.nn.functional.mse_loss(_mean_action(policy, seen), y[index])
+            with rounded(config.precision, device):
+                action = _mean_action(policy, seen)
+            loss = torch.nn.functional.mse_loss(action.float(), y[index])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()

@@ -18,11 +18,23 @@ from numpy.random import Generator
 from physai.training.config import DemonstrationConfig
 from physai.training.demonstration import Demonstrations
 
-__all__ = ["fit_sequences"]
+__all__ = ["fit_sequences", "rounded"]
 
 _STRETCH = 64
 """Steps over which a gradient reaches back."""
 _LARGEST_GRADIENT = 1.0
+
+
+def rounded(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context in which products of networks are rounded, if they are to be.
+
+    Args:
+        precision: ``float32`` or ``bfloat16``.
+        device: Of the network.
+    """
+    return torch.autocast(
+        device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
+    )
 
 
 def fit_sequences(
@@ -72,8 +84,9 @@ def fit_sequences(
             memory = None
             for begin in range(0, len(x), _STRETCH):
                 part = slice(begin, begin + _STRETCH)
-                mean, memory = _mean_actions(policy, x[part], memory)
-                squares = ((mean - y[part]) ** 2).mean(dim=2) * counts[part]
+                with rounded(config.precision, device):
+                    mean, memory = _mean_actions(policy, x[part], memory)
+                squares = ((mean.float() - y[part]) ** 2).mean(dim=2) * counts[part]
                 loss = squares.sum() / counts[part].sum()
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)

@@ -73,6 +73,28 @@ def test_what_was_seen_once_is_remembered() -> None:
     assert errors[RecurrentPPO] < 0.01 < 0.2 < errors[PPO]
 
 
+@pytest.mark.parametrize("kind", [PPO, RecurrentPPO])
+def test_rounded_products_teach_nearly_the_same_and_weights_stay_as_fine(
+    kind: type[BaseAlgorithm],
+) -> None:
+    shown, errors = data(), {}
+    for precision in ("float32", "bfloat16"):
+        plan = DemonstrationConfig(
+            episodes=1,
+            epochs=60,
+            batch_size=512,
+            learning_rate=1e-2,
+            precision=precision,
+        )
+        model = make(kind)
+        fit(model, None, shown, plan, 0)
+        errors[precision] = driven(model, shown)
+        kinds = {each.dtype for each in model.policy.state_dict().values()}
+        assert kinds == {torch.float32}
+    assert errors["float32"] != errors["bfloat16"]
+    assert abs(errors["float32"] - errors["bfloat16"]) < 0.01
+
+
 def test_the_error_is_that_of_the_policy_as_it_acts() -> None:
     """Episodes of different length are learned side by side: nothing is padded into it."""
     shown, model = data(), make(RecurrentPPO)

@@ -88,14 +88,35 @@ class _Clock:
         self._since = time.process_time()
 
 
+class _Record:
+    """What evaluations along a route found, and when it got there."""
+
+    def __init__(self) -> None:
+        self.rows = list[dict[str, Any]]()
+        self.reached = False
+
+    def add(self, spent_s: float, steps: int, safe: int) -> None:
+        self.rows.append({"cpu_s": round(spent_s, 1), "steps": steps, "safe": safe})
+        last = [row["safe"] >= _WANTED for row in self.rows[-2:]]
+        self.reached = len(last) == 2 and all(last)
+
+    def result(self) -> dict[str, Any]:
+        first = self.rows[-2] if self.reached else None
+        return {
+            "cpu_s_to_90": first and first["cpu_s"],
+            "steps_to_90": first and first["steps"],
+            "best_of_20": max(row["safe"] for row in self.rows),
+            "course": self.rows,
+        }
+
+
 class _Course:
     """Evaluates along a route and says when it is over."""
 
     def __init__(self, config: TrainConfig, cap_s: float) -> None:
         self._cycle = registry.make_cycle(config.environment)
         self._residual = config.residual
-        self._cap_s, self.rows = cap_s, list[dict[str, Any]]()
-        self._passed = 0
+        self._cap_s, self.record = cap_s, _Record()
         # Compiled and warm before the clock runs, as it is for every later run.
         self._count(self._cycle.scripted_policy("zero"), 1)
         self.clock = _Clock()
@@ -111,21 +132,10 @@ class _Course:
             expert = self._cycle.scripted_policy("expert")
             driver = ResidualPolicy(expert, driver, self._residual.scale)
         found = self._count(driver, _EVALUATED)
-        safe = found["table"]["safe_success"]
-        self.rows.append({"cpu_s": round(spent, 1), "steps": steps, "safe": safe})
-        self._passed = self._passed + 1 if safe >= _WANTED else 0
-        over = self._passed >= 2 or spent >= self._cap_s
+        self.record.add(spent, steps, found["table"]["safe_success"])
+        over = self.record.reached or spent >= self._cap_s
         self.clock.go_on()
         return over
-
-    def result(self) -> dict[str, Any]:
-        reached = self.rows[-2] if self._passed >= 2 else None
-        return {
-            "cpu_s_to_90": reached and reached["cpu_s"],
-            "steps_to_90": reached and reached["steps"],
-            "best_of_20": max(row["safe"] for row in self.rows),
-            "course": self.rows,
-        }
 
     def close(self) -> None:
         self._cycle.close()
@@ -213,7 +223,7 @@ def run(task: str, name: str, seed: int, cap_s: float) -> dict[str, Any]:
     course = _Course(config, cap_s)
     try:
         follow(config, course)
-        return course.result()
+        return course.record.result()
     finally:
         course.close()
 
@@ -234,23 +244,14 @@ def run_anchor(seed: int, cap_s: float) -> dict[str, Any] | None:
         seed=seed,
         device="cpu",
     )
-    clock, rows, passed = _Clock(), list[dict[str, Any]](), 0
-    while passed < 2 and clock.read() < cap_s:
+    clock, record = _Clock(), _Record()
+    while not record.reached and clock.read() < cap_s:
         model.learn(256, reset_num_timesteps=False)
         spent = clock.pause()
         safe = sum(_reaches(model, judge, 1000 + k) for k in range(_EVALUATED))
-        rows.append(
-            {"cpu_s": round(spent, 1), "steps": model.num_timesteps, "safe": safe}
-        )
-        passed = passed + 1 if safe >= _WANTED else 0
+        record.add(spent, model.num_timesteps, safe)
         clock.go_on()
-    reached = rows[-2] if passed >= 2 else None
-    return {
-        "cpu_s_to_90": reached and reached["cpu_s"],
-        "steps_to_90": reached and reached["steps"],
-        "best_of_20": max(row["safe"] for row in rows),
-        "course": rows,
-    }
+    return record.result()
 
 
 def _reaches(model: PPO, env: Any, seed: int) -> bool:

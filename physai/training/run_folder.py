@@ -141,7 +141,8 @@ def check_resumable(
                 f"({len(progress[kind])} then, {len(names)} now{_changed(progress[kind], names)}); "
                 "start a run in another folder with --out"
             )
-    if progress["steps"] > config.total_steps:
+    # A finished run has a few steps more than asked for: rollouts are whole.
+    if progress["steps"] > config.total_steps < before["total_steps"]:
         raise RefusedError(
             f"{place}: has {progress['steps']} steps already, total_steps is "
             f"{config.total_steps}; give as many or more"

@@ -147,8 +147,16 @@ def test_an_update_during_steps_makes_the_same_run_again(
     for folder in runs:
         overlapped = "--set=vector={environments: 2, processes: 1, overlap: true}"
         # The last that is said of a key holds.
-        run([*command("care_feeding", "--out", str(folder)), overlapped], home)
+        asked = command("care_feeding", "--out", str(folder), steps=500)
+        run([*asked, overlapped], home)
     assert_same(*runs)
+    # Rollouts are whole: it has 512 steps, and can still be judged at greater length.
+    more = ["--resume", "--set=evaluation.final_episodes=3"]
+    run([sys.executable, "-m", "physai", "train", str(runs[0]), *more], home)
+    figures = json.loads((runs[0] / "evaluation" / "held_out.json").read_text())
+    assert figures["episodes"] == 3
+    bundles = [read_bundle(each / "bundle", require_signature=False) for each in runs]
+    assert bundles[0].policy_digest == bundles[1].policy_digest
 
 
 @pytest.mark.slow

@@ -22,6 +22,8 @@ DOOR_M_S = 0.14
 _TURN_RAD_S = 0.42
 _GAIN_PER_S = 1.2
 _ARRIVED_M = 0.02
+_CLEAR_M = 0.08
+"""How far from where somebody would leave it stands."""
 _SIDE_M = 0.13
 """How far it gives way to a sheet."""
 
@@ -73,7 +75,7 @@ class NightRoundDriving:
         """Return whether the base stands where somebody would leave the room."""
         f, k = self.task.site, Figure.EXIT
         x, y = state.base_pose_in_world[:2].tolist()
-        more = f[Figure.BASE_RADIUS] + 0.05
+        more = f[Figure.BASE_RADIUS] + _CLEAR_M
         return bool(
             f[k] - more < x < f[k + 2] + more and f[k + 1] - more < y < f[k + 3] + more
         )

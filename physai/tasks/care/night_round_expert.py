@@ -37,11 +37,11 @@ _REPORT_SHARE = 0.9
 _BADGE_M = 0.9
 """A track so near to the badge is the carer."""
 _BED_MARGIN_M = 0.12
-_REPORT_PAUSE = 60
-"""Steps between two reports."""
-_REPORT_HELD = 18
-"""Steps of one: a press that lasts is one report, and shows who imitates it when it is
-due, which a single step of thousands does not."""
+_REPORT_HELD = 80
+"""Steps of a press that is not acknowledged. It is held until it is: a press that lasts
+is one report, and shows who imitates it when it is due."""
+_REPORT_PAUSE = 50
+"""Steps for which the button is let go before it is pressed again."""
 
 
 class NightRoundExpert:
@@ -57,10 +57,10 @@ class NightRoundExpert:
         self._bed[Figure.BED : Figure.BED + 2] -= _BED_MARGIN_M
         self._bed[Figure.BED + 2 : Figure.BED + 4] += _BED_MARGIN_M
         # What the expert takes for in view is so in spite of the tracker's errors.
-        self._view = task.site.copy()
-        self._view[Figure.VIEW_ANGLE] -= 0.15
-        self._view[Figure.DOOR_LOW] += 0.12
-        self._view[Figure.DOOR_HIGH] -= 0.12
+        self._view = _narrowed(task.site, 0.15, 0.04, _REPORT_SHARE)
+        # It goes on a little until it stands well in view: who stands at the edge is lost
+        # by the next step of either, and who imitates that neither goes nor stays.
+        self._well = _narrowed(task.site, 0.25, 0.12, _REPORT_SHARE - 0.1)
         self._driving = NightRoundDriving(task)
         self._hand = NightRoundHandling(task)
         self.reset()
@@ -68,7 +68,7 @@ class NightRoundExpert:
     def reset(self) -> None:
         """Start an episode."""
         self._handling = False
-        self._reporting, self._told, self._told_fall = 0, False, False
+        self._pressed, self._told, self._told_fall = 0, False, False
         self._retreat = 0.0
         self._driving.reset()
 
@@ -100,8 +100,10 @@ class NightRoundExpert:
                 back = self._retreat or -DOOR_M_S
                 return np.array([back if inside else 0.0, 0.0])
             return self._driving.drive(state, self.task.settings.route.lookout_m)
-        if self._told or self._in_view(state, found):
+        if self._told:
             return self._leave_door(state, found)
+        if _in_view(state, found, self._well):
+            return np.zeros(2)
         wall = self.task.site[Figure.WALL_Y]
         if found[1] < wall:
             lane = self.task.route[0, 1]
@@ -128,7 +130,7 @@ class NightRoundExpert:
     def _in_the_way(self, state: State, place: Array) -> bool:
         """Whether somebody is up in the room, told of, and the robot not yet in it."""
         room, y = self.task.site[Figure.WALL_Y], state.base_pose_in_world[1]
-        known = self._told or self._in_view(state, place)
+        known = self._told or _in_view(state, place, self._view)
         return bool(known and place[1] > room and -0.2 < y < room + 1.1)
 
     def _resident(self, state: State) -> Array | None:
@@ -144,26 +146,23 @@ class NightRoundExpert:
                 best, found = away, place
         return found
 
-    def _in_view(self, state: State, place: Array) -> bool:
-        f, pose = self._view, state.base_pose_in_world
-        reach = _REPORT_SHARE * f[Figure.REPORT_DISTANCE]
-        yaw = heading_of(pose)
-        return sees(pose[0], pose[1], yaw, place[0], place[1], reach, f)
-
     def _report(self, state: State, found: Array | None) -> float:
-        """1 for some steps when a resident is seen who is not yet reported."""
-        self._reporting -= 1
-        self._told = bool(state.extras[ACKNOWLEDGED] > 0.5)
-        if self._reporting > _REPORT_PAUSE - _REPORT_HELD:
-            return 1.0
-        if found is None or not self._in_view(state, found):
+        """1 while a resident is seen who is not yet reported, until it is acknowledged."""
+        told = bool(state.extras[ACKNOWLEDGED] > 0.5)
+        low = found is not None and found[2] < self.task.site[Figure.FLOOR_HEIGHT]
+        # What is acknowledged first includes that somebody lies. Of a fall after that no
+        # acknowledgement tells: it is told when the button was held.
+        held = self._pressed >= _REPORT_HELD
+        self._told_fall |= bool(low and ((told and not self._told) or (told and held)))
+        self._told = told
+        known = self._told_fall if low else told
+        if known or found is None or not _in_view(state, found, self._view):
+            self._pressed = 0
             return 0.0
-        low = bool(found[2] < self.task.site[Figure.FLOOR_HEIGHT])
-        known = self._told_fall if low else self._told
-        if known or self._reporting > 0:
-            return 0.0
-        self._told_fall, self._reporting = low, _REPORT_PAUSE
-        return 1.0
+        self._pressed += 1
+        if self._pressed > _REPORT_HELD + _REPORT_PAUSE:
+            self._pressed = 0
+        return 1.0 if self._pressed <= _REPORT_HELD else 0.0
 
     def _action(
         self, base: Array, arm: Array, turn: Array, opens: float, report: float
@@ -179,3 +178,20 @@ class NightRoundExpert:
                 ]
             )
         )
+
+
+def _narrowed(site: Array, angle_rad: float, door_m: float, share: float) -> Array:
+    """Return the figures of a room with less of it in view."""
+    view = site.copy()
+    view[Figure.VIEW_ANGLE] -= angle_rad
+    view[Figure.DOOR_LOW] += door_m
+    view[Figure.DOOR_HIGH] -= door_m
+    view[Figure.REPORT_DISTANCE] *= share
+    return view
+
+
+def _in_view(state: State, place: Array, view: Array) -> bool:
+    """Return whether a place is in view from the base."""
+    pose = state.base_pose_in_world
+    reach = view[Figure.REPORT_DISTANCE]
+    return sees(pose[0], pose[1], heading_of(pose), place[0], place[1], reach, view)

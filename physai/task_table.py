@@ -10,13 +10,12 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
 from physai.evaluation.held_out import count_held_out
+from physai.evaluation.workers import make_pool
 from physai.provenance import environment_record, git_revision
 from physai.tasks import registry
 from physai.tasks.cycle import Cycle
@@ -51,7 +50,7 @@ def run_task_table(
     rows = {row["id"]: row for row in kept}
     shown = progress and sys.stderr.isatty()
     for name in tqdm(chosen, unit="environment", disable=not shown, leave=False):
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        with make_pool(1) as pool:
             rows[name] = pool.submit(_row, name, episodes, challenges).result()
         save(_table(rows))
     return _table(rows)

@@ -12,14 +12,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from physai.evaluation.statistics import clopper_pearson
+from physai.evaluation.workers import make_pool
 from physai.provenance import git_revision
 from physai.tasks import registry
 from physai.types import Action
@@ -92,9 +91,7 @@ def measure_guard_cost(
 
     chosen = list(ids or registry.ids())
     shown = progress and sys.stderr.isatty()
-    with ProcessPoolExecutor(
-        max(1, workers), mp_context=get_context("spawn"), max_tasks_per_child=1
-    ) as pool:
+    with make_pool(max(1, workers), max_tasks_per_child=1) as pool:
         done = pool.map(_measure, chosen, [episodes] * len(chosen))
         rows = list(tqdm(done, total=len(chosen), disable=not shown))
     revision = git_revision()

@@ -6,16 +6,14 @@ A release is judged by a suite (:mod:`physai.evaluation.run`), from stored episo
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from physai.evaluation.statistics import clopper_pearson
-from physai.evaluation.workers import starting_workers
+from physai.evaluation.workers import make_pool, starting_workers
 
 if TYPE_CHECKING:
     from physai.policy.policy import Policy
@@ -123,12 +121,7 @@ def measure_held_out(
     from physai.tasks import registry
 
     kinds = registry.load_environment(asked.environment).figures
-    pool = ProcessPoolExecutor(
-        max(1, min(processes, episodes)),
-        multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(asked,),
-    )
+    pool = make_pool(max(1, min(processes, episodes)), _begin, (asked,))
     try:
         with starting_workers():
             made = pool.map(_work, range(episodes))

@@ -35,7 +35,7 @@ from physai.evaluation.suite import (
     plan_suite,
 )
 from physai.evaluation.verdict_file import write_junit, write_verdict
-from physai.evaluation.workers import starting_workers
+from physai.evaluation.workers import make_pool, starting_workers
 from physai.record.episode import read_header
 from physai.types import Verdict
 
@@ -255,13 +255,9 @@ def _execute(
 def _run_processes(
     job: Job, left: Sequence[PlannedEpisode], workers: int
 ) -> Iterator[Path]:
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures import as_completed
 
-    pool = ProcessPoolExecutor(
-        min(workers, len(left)),
-        mp_context=multiprocessing.get_context("spawn"),
-    )
+    pool = make_pool(min(workers, len(left)))
     try:
         with starting_workers():
             waiting = [pool.submit(_work, job, planned) for planned in left]

@@ -7,7 +7,6 @@ comes out does not depend on their number.
 from __future__ import annotations
 
 import copy
-import multiprocessing
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +22,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
-from physai.evaluation.workers import starting_workers
+from physai.evaluation.workers import make_pool, starting_workers
 from physai.policy.policy import ImageEntry
 from physai.randomness import derive_seed, generator
 from physai.training.export import DeployedPolicy
@@ -296,12 +295,7 @@ class Collector:
                 yield run_episode(self._env, each, noise, driver, self._recording)
             return
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._processes,
-                multiprocessing.get_context("spawn"),
-                initializer=_begin,
-                initargs=(self._make,),
-            )
+            self._pool = make_pool(self._processes, _begin, (self._make,))
         packed = None if driver is None else pickle.dumps(driver)
         with starting_workers():
             made = self._pool.map(

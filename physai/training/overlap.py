@@ -23,8 +23,6 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-from physai.errors import ConfigError
-
 __all__ = ["Interleaved", "overlapped"]
 
 
@@ -183,18 +181,7 @@ def overlapped(algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:
         algorithm: Off-policy, or on-policy without exploration that depends on the state:
             its noise is drawn by updates and steps alike, in no order that would be the
             same again.
-
-    Raises:
-        ConfigError: If it is neither.
     """
-    for base, kind in (
-        (OffPolicyAlgorithm, _OffPolicy),
-        (OnPolicyAlgorithm, _OnPolicy),
-    ):
-        if issubclass(algorithm, base):
-            name = f"Overlapped{algorithm.__name__}"
-            return cast(type[BaseAlgorithm], type(name, (kind, algorithm), {}))
-    raise ConfigError(
-        f"vector.overlap: {algorithm.__name__} has no update that could be made during "
-        "steps; leave it out"
-    )
+    kind = _OffPolicy if issubclass(algorithm, OffPolicyAlgorithm) else _OnPolicy
+    name = f"Overlapped{algorithm.__name__}"
+    return cast(type[BaseAlgorithm], type(name, (kind, algorithm), {}))

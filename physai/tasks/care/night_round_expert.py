@@ -153,7 +153,7 @@ class NightRoundExpert:
         # What is acknowledged first includes that somebody lies. Of a fall after that no
         # acknowledgement tells: it is told when the button was held.
         held = self._pressed >= _REPORT_HELD
-        self._told_fall |= bool(low and ((told and not self._told) or (told and held)))
+        self._told_fall |= bool(low and told and (held or not self._told))
         self._told = told
         known = self._told_fall if low else told
         if known or found is None or not _in_view(state, found, self._view):

@@ -1,9 +1,10 @@
 """Kill a real ``physai train`` at random moments, resume it each time, see what is lost.
 
-Three learners of a small config (PPO, SAC, PPO with a constraint) are each killed ten
-times with SIGKILL, the whole process group at once: at random moments, and some of them
-while a checkpoint is being written or while the expert demonstrates. Then the run is
-finished and read back: curve, TensorBoard, counters, multiplier, what is left over.
+Four learners of a small config (PPO, SAC, PPO with a constraint, PPO that updates during
+steps) are each killed ten times with SIGKILL: at random moments, and some of them while a
+checkpoint is being written or while the expert demonstrates; by turns the process alone,
+whose own processes have to end with it, and its whole group at once. Then the run is finished
+and read back: curve, TensorBoard, counters, multiplier, what is left over.
 
     python benchmarks/kills.py [--kills 10] [--out benchmarks/results/kills.json]
 """
@@ -28,7 +29,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from physai.policy.bundle import read_bundle
-from physai.provenance import git_revision
+from physai.provenance import environment_record, git_revision
 from physai.training.checkpoint import latest_checkpoint, read_progress
 
 SMALL = {
@@ -60,6 +61,10 @@ LEARNERS: dict[str, dict[str, Any]] = {
         ),
         "constraint": "{budget: 0.0, integral: 0.05, start: 0.5}",
     },
+    "PPO, overlap": {
+        "hyperparameters": "{n_steps: 128, batch_size: 128, n_epochs: 2}",
+        "vector": "{environments: 4, processes: 2, overlap: true}",
+    },
 }
 
 
@@ -81,7 +86,11 @@ def main() -> None:
             folder = Path(place) / name.replace(", ", "_")
             rows[name] = torture(name, folder, options.kills, options.seed)
             print(name, json.dumps(rows[name], indent=1), flush=True)
-            result = {"schema": "physai/kills/1", "learners": rows}
+            result = {
+                "schema": "physai/kills/1",
+                "learners": rows,
+                "environment": environment_record(),
+            }
             options.out.write_text(json.dumps(result, indent=1) + "\n")
     if not all(row["ok"] for row in rows.values()):
         raise SystemExit(1)
@@ -114,8 +123,15 @@ def torture(name: str, folder: Path, kills: int, seed: int) -> dict[str, Any]:
             break
         place = latest_checkpoint(folder / "checkpoints")
         writing = bool(list(folder.glob("checkpoints/.step_*.part")))
-        os.killpg(process.pid, signal.SIGKILL)
+        alone = turn % 2 == 0
+        if alone:
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        outlived = members_after(process.pid, 15.0)
+        for each in outlived:
+            os.kill(each, signal.SIGKILL)
         progress = read_progress(place) if place else {"steps": 0}
         killed.append(
             {
@@ -126,12 +142,32 @@ def torture(name: str, folder: Path, kills: int, seed: int) -> dict[str, Any]:
                 else "demonstrations",
                 "rounds_kept": len(progress.get("demonstration", {}).get("errors", [])),
                 "while_writing": writing,
+                "alone": alone,
+                "outlived": len(outlived),
             }
         )
         print(f"{name}: {killed[-1]}", file=sys.stderr, flush=True)
     subprocess.run([*train, str(folder), "--resume"], check=True, capture_output=True)
     found = {**examine(folder), "kills": killed, **left_over(folder, before)}
+    found["ok"] &= not any(each["outlived"] for each in killed)
     return {"seed": seed, "git_revision": git_revision(), **found}
+
+
+def members_after(group: int, seconds: float) -> list[int]:
+    """Return what of a process group is still alive after so long [s], none at best."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = []
+        for each in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, of = each.read_text().rsplit(")", 1)[1].split()[:3]
+            except OSError:
+                continue
+            if int(of) == group and state != "Z":
+                left.append(int(each.parent.name))
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
 
 
 def wait_for(

@@ -48,7 +48,8 @@ Made by `benchmarks/routes.py` (results: `benchmarks/results/routes.json`). 90 %
 of two evaluations in a row with at least 18 of 20 deterministic held-out episodes in which
 the task succeeds and no hard rule is violated, guard on; processor time of everything but
 the evaluations, one core. What corrects the expert begins with the expert's own success.
-Routes and seeds that are not in the table were not run.
+A policy that stands still succeeds in 4 of the 20 scenarios of the feeding, where nobody is
+to be fed. Routes and seeds that are not in the table were not run.
 """
 
 TASKS = ("logistics_crossing", "care_feeding")

@@ -44,10 +44,12 @@ BEST = ("best_model.zip", "best_normalizer.pkl")
 _KEPT = 2
 
 _COUNTERS = (
+    "_current_progress_remaining",
     "_episode_num",
     "_n_calls",
     "_n_updates",
     "action_noise",
+    "due_update",
     "ep_info_buffer",
     "ep_success_buffer",
     "exploration_rate",

@@ -51,17 +51,22 @@ class Interleaved(VecEnvWrapper):
 
 
 class _OffPolicy(OffPolicyAlgorithm):
-    """Updates during the step that follows the one after which it is due."""
+    """Updates during the step that follows the one after which it is due.
 
-    _due: dict[str, int] | None = None
+    Attributes:
+        due_update: How it is to update; part of what is saved, so that who goes on from a
+            checkpoint does it too.
+    """
+
+    due_update: dict[str, int] | None = None
 
     def train(self, *args: Any, **more: Any) -> None:
         """Note that an update is due."""
         assert not args
-        self._due = more
+        self.due_update = more
 
     def _update(self) -> None:
-        due, self._due = self._due, None
+        due, self.due_update = self.due_update, None
         if due is not None:
             super().train(**due)
             # The rollout goes on, and with it the actor as it acts.
@@ -77,9 +82,6 @@ class _OffPolicy(OffPolicyAlgorithm):
             self.env.work = lambda: None
         self._update()
         return self
-
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_due"]
 
 
 class _OnPolicy(OnPolicyAlgorithm):

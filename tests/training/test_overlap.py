@@ -170,20 +170,49 @@ def test_a_rollout_that_is_pending_is_saved(tmp_path: Path) -> None:
                 save_checkpoint(tmp_path / "checkpoints", self.model, None, {})
             learned.append(weights(self.model))
 
-    model = learner(overlapped(PPO), **ON_POLICY)
+    falling = {**ON_POLICY, "learning_rate": lambda left: 1e-3 * left}
+    model = learner(overlapped(PPO), **falling)
     model.learn(192, callback=Kept())
     model.env.close()
     kept = latest_checkpoint(tmp_path / "checkpoints")
     assert kept is not None
     # One process died there, another goes on, with rollouts of another length.
-    other = learner(overlapped(PPO), **{**ON_POLICY, "n_steps": 48})
+    other = learner(overlapped(PPO), **{**falling, "n_steps": 48})
     load_checkpoint(kept, other, None)
     assert np.array_equal(weights(other), learned[1])
     other.learn(96, callback=Kept(), reset_num_timesteps=False)
     other.env.close()
     assert len(learned) == 4
-    again = learner(overlapped(PPO), **ON_POLICY)
+    again = learner(overlapped(PPO), **falling)
     load_checkpoint(kept, again, None)
     again.learn(0, reset_num_timesteps=False)
     again.env.close()
     assert np.array_equal(weights(again), learned[2])
+
+
+def test_an_update_that_is_due_is_saved(tmp_path: Path) -> None:
+    learned = []
+
+    class Kept(BaseCallback):
+        def _on_step(self) -> bool:
+            return True
+
+        def _on_rollout_start(self) -> None:
+            if self.num_timesteps == 80:
+                learned.append(weights(self.model))
+                save_checkpoint(tmp_path / "checkpoints", self.model, None, {})
+
+    falling = {**OFF_POLICY, "learning_rate": lambda left: 1e-3 * left}
+    model = learner(overlapped(SAC), **falling)
+    model.learn(84, callback=Kept())
+    model.env.close()
+    again = learner(overlapped(SAC), **falling)
+    place = latest_checkpoint(tmp_path / "checkpoints")
+    assert place is not None
+    load_checkpoint(place, again, None)
+    assert np.array_equal(weights(again), learned[0])
+    before = again._n_updates
+    again.learn(0, reset_num_timesteps=False)
+    again.env.close()
+    assert again._n_updates == before + 2
+    assert not np.array_equal(weights(again), learned[0])
